@@ -1,0 +1,326 @@
+"""What the stages promise each other: feature sets, quality, scores, scorecards.
+
+Everything here is plain data. Nothing imports torch, mlflow or bentoml, so an
+auditor can read a scorecard with this file alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SAMPLE_RATE = 16_000
+"""Hz. Every waveform in this repository is mono float32 at this rate."""
+
+ENCODER_WIDTH = 512
+"""Width of the Whisper base encoder's output."""
+
+EMBEDDING_WIDTH = 512
+"""Width of the multilingual sentence embedding."""
+
+
+class UnusableRecording(Exception):
+    """The recording cannot be scored; ask the candidate for another (HTTP 422).
+
+    `code` is stable and machine-readable, e.g. `no_audio_track`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ContractMismatch(Exception):
+    """A registered version does not fit this code; the service does not start."""
+
+
+class UndefinedMetric(Exception):
+    """A metric has no value on this table; the card says why."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One measured number.
+
+    reference : (low, high), the range between the 10th and 90th percentile of
+        the people named in `reference_source`; None where nobody was measured.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    reference: tuple[float, float] | None = None
+    reference_source: str = ""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Ordered columns under one identity.
+
+    `id` is name-version-digest; the digest covers column names and units, so a
+    column cannot change without the id changing. Bump `version` when an
+    extractor gives other values for the same columns.
+    """
+
+    name: str
+    version: int
+    columns: tuple[Column, ...]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def id(self) -> str:
+        text = json.dumps([[column.name, column.unit] for column in self.columns])
+        return f"{self.name}-{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+    def column(self, name: str) -> Column:
+        return self.columns[self.names.index(name)]
+
+
+class Record(BaseModel):
+    """Base of everything that is written to JSON: frozen, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Word(Record):
+    """One recognised word. Times in seconds from the start of the recording."""
+
+    text: str
+    start_s: float
+    end_s: float
+    probability: float = Field(ge=0, le=1)
+
+
+class Transcript(Record):
+    """Words of one response.
+
+    text : simplified Chinese where the language is zh
+    language : ISO 639-1 code, `und` where there was no speech
+    source : `recognised` or `supplied` (given by the caller)
+    confidence : mean word probability; None when supplied
+    """
+
+    text: str
+    words: tuple[Word, ...] = ()
+    language: str
+    language_probability: float = Field(ge=0, le=1)
+    confidence: float | None = None
+    source: Literal["recognised", "supplied"]
+    recogniser: str = ""
+
+
+class Quality(Record):
+    """What the recording allows. None: that track is absent or was not looked at."""
+
+    duration_s: float
+    speech_s: float | None = None
+    clipping_ratio: float | None = Field(None, description="share of samples at full scale")
+    snr_db: float | None = Field(None, description="level of speech over level of the rest")
+    bandwidth_hz: float | None = Field(None, description="frequency below which speech energy lies")
+    one_face_share: float | None = Field(None, description="share of frames with exactly one face")
+    face_frames: int | None = Field(None, description="frames looked at")
+    brightness: float | None = Field(None, description="mean luma, 0 black to 1 white")
+    width: int | None = None
+    height: int | None = None
+
+
+Part = Literal["speech", "expression", "competency"]
+
+
+class Evidence(Record):
+    """Why a score is what it is.
+
+    kind `span`: words of the transcript with their times; `effect` is the change
+    of the score, in points of 100, when they are left out (negative: they raised
+    it less than the rest did). kind `measure`: a named measure beside its
+    reference range.
+    """
+
+    kind: Literal["span", "measure"]
+    text: str = ""
+    start_s: float | None = None
+    end_s: float | None = None
+    effect: float | None = None
+    name: str = ""
+    value: float | None = None
+    unit: str = ""
+    reference_low: float | None = None
+    reference_high: float | None = None
+
+
+class Score(Record):
+    """One score, 0 to 100, with the interval that covers 90 % of human ratings."""
+
+    part: Part
+    name: str
+    score: float = Field(ge=0, le=100)
+    low: float = Field(ge=0, le=100)
+    high: float = Field(ge=0, le=100)
+    provisional: bool
+    provisional_reason: str = ""
+    evidence: tuple[Evidence, ...] = ()
+    version: str
+
+
+class NotScored(Record):
+    """A part that has no score, and why. `code` is stable, `reason` is for people."""
+
+    part: Part
+    name: str
+    code: str
+    reason: str
+
+
+class Measure(Record):
+    """A named measure of this response. value None: it could not be measured."""
+
+    part: Part
+    name: str
+    value: float | None
+    unit: str
+    meaning: str
+    reference_low: float | None = None
+    reference_high: float | None = None
+
+
+class ModelVersion(Record):
+    """Which version made a score, and where its card is."""
+
+    name: str
+    version: str
+    sha256: str
+    feature_set: str
+    card_url: str
+
+
+class Scorecard(Record):
+    """All that is claimed about one response, and what it takes to claim it again."""
+
+    schema_version: Literal[1] = 1
+    id: str
+    created_at: str
+    status: Literal["completed", "abstained"]
+    job: str
+    question: str
+    language: str
+    policy_region: str
+    input_sha256: str
+    quality: Quality
+    transcript: Transcript | None
+    scores: tuple[Score, ...]
+    not_scored: tuple[NotScored, ...]
+    total: float | None
+    total_low: float | None = None
+    total_high: float | None = None
+    total_reason: str = ""
+    measures: tuple[Measure, ...] = ()
+    weights: dict[str, float] = {}
+    weights_version: str
+    versions: tuple[ModelVersion, ...]
+    human_review_required: bool
+    human_review_reasons: tuple[str, ...] = ()
+
+
+class KeyFrame(Record):
+    """A still that shows a measured moment. jpeg is base64."""
+
+    time_s: float
+    measure: str
+    value: float
+    unit: str
+    jpeg: str
+
+
+class Curve(Record):
+    """A measure over time; None where it could not be measured (no face, unvoiced)."""
+
+    name: str
+    unit: str
+    meaning: str
+    times_s: tuple[float, ...]
+    values: tuple[float | None, ...]
+
+
+class Exhibit(Record):
+    """What the report draws beside the scorecard. Personal data: kept as the recording is."""
+
+    speech_segments: tuple[tuple[float, float], ...] = ()
+    level: Curve | None = None
+    expression: tuple[Curve, ...] = ()
+    key_frames: tuple[KeyFrame, ...] = ()
+
+
+# --- speech -----------------------------------------------------------------
+
+_READ_ENGLISH = "adults reading English, speechocean762 train"
+
+SPEECH_MEASURES = (
+    Column("speech_rate", "syllables/s", "syllable nuclei over the whole response"),
+    Column("articulation_rate", "syllables/s", "syllable nuclei over the time spent speaking"),
+    Column("pause_ratio", "1", "share of the response, first to last speech, that is silent"),
+    Column("longest_pause", "s", "longest silence between speech"),
+    Column("f0_level", "Hz", "median fundamental frequency of voiced frames"),
+    Column("f0_range", "semitones", "10th to 90th percentile of the fundamental frequency"),
+    Column("level_range", "dB", "10th to 90th percentile of the level while speaking"),
+    Column("voiced_ratio", "1", "share of speaking time that is voiced"),
+    Column("filled_pauses", "1/min", "um, uh, 嗯, 呃 … recognised per minute; absent without words"),
+)
+
+SPEECH = FeatureSet(
+    "speech",
+    1,
+    SPEECH_MEASURES
+    + tuple(
+        Column(f"encoder_{statistic}_{i}", "1", f"{statistic} over speech of encoder output {i}")
+        for statistic in ("mean", "std")
+        for i in range(ENCODER_WIDTH)
+    ),
+)
+
+# --- what training and serving agree on through the registry ------------------
+
+
+class Target(Record):
+    """One output of a head, in points of 100.
+
+    half_width : split-conformal half width in points: score ± half_width covers
+        90 % of human ratings of people the head was not fitted on.
+    """
+
+    name: str
+    half_width: float = Field(ge=0)
+
+
+class Manifest(Record):
+    """`version.json` of a registered version: what serving needs to use it, or refuse it.
+
+    feature_set : FeatureSet.id the head was fitted on
+    artifact : file name of the head beside this manifest; empty for a version that
+        has measures and no head
+    sha256 : of that file
+    validated_languages, validated_settings : where the card shows validity
+        (settings: `read_aloud`, `course_exam`, `interview`); a score given
+        elsewhere is provisional, with `provisional_reason`
+    language_bound : True when a score in another language is not given at all
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    feature_set: str
+    artifact: str = ""
+    sha256: str = ""
+    targets: tuple[Target, ...] = ()
+    validated_languages: tuple[str, ...] = ()
+    validated_settings: tuple[str, ...] = ()
+    provisional_reason: dict[str, str] = Field({}, description="language code -> sentence")
+    language_bound: bool = False
+    learned_from: str
+    created_at: str
