@@ -324,3 +324,33 @@ class Manifest(Record):
     language_bound: bool = False
     learned_from: str
     created_at: str
+
+
+class ScoreRequest(Record):
+    """What the caller says about one recording.
+
+    job : key of configs/jobs.yaml
+    question : key of a question of that job; None scores delivery only
+    language : language the answer is expected in (ISO 639-1); None: the question's
+    policy_region : key of `policies` in configs/serving.yaml
+    transcript : the words, when a human wrote them down; recognition is skipped
+    accommodations : `no_speech` or `no_expression`: that part is not scored, on the
+        candidate's request
+    candidate : the caller's opaque reference; never a name
+    """
+
+    job: str
+    question: str | None = None
+    language: str | None = None
+    policy_region: str = "default"
+    transcript: str | None = None
+    accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
+    candidate: str = ""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A scorecard with what the report draws beside it."""
+
+    scorecard: Scorecard
+    exhibit: Exhibit
