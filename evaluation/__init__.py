@@ -1,0 +1,1 @@
+"""The yardstick: functions of tables. No model, no torch."""
