@@ -16,17 +16,19 @@ DELIVERY = ("fluency", "prosody", "expression")
 """Weighted aspects that are not competencies: how it was said, not what."""
 
 
-class UnknownJob(ValueError):
+class UnknownJob(ValueError):  # noqa: N818
     """No such job (HTTP 404); the message names those there are."""
 
     def __init__(self, key: str, known: list[str]) -> None:
+        """The message names `known`."""
         super().__init__(f"unknown job {key!r}; configs/jobs.yaml has: {', '.join(known)}")
 
 
-class UnknownQuestion(ValueError):
+class UnknownQuestion(ValueError):  # noqa: N818
     """The job has no such question (HTTP 404); the message names those it has."""
 
     def __init__(self, key: str, job: str, known: list[str]) -> None:
+        """The message names `known`."""
         super().__init__(f"unknown question {key!r}; job {job!r} has: {', '.join(known)}")
 
 
@@ -132,8 +134,11 @@ class JobsConfig(_Entry):
             asked = {question.competency for question in job.questions.values()}
             if unknown := (set(job.weights) - known) | (asked - set(self.competencies)):
                 raise ValueError(f"job {key}: unknown competency {', '.join(sorted(unknown))}")
-            if unweighted := asked - set(job.weights):
-                raise ValueError(f"job {key}: asked but not weighted {', '.join(unweighted)}")
+            if differing := asked ^ set(job.competencies):
+                raise ValueError(
+                    f"job {key}: each weighted competency needs a question and the reverse; "
+                    f"not so: {', '.join(sorted(differing))}"
+                )
         return self
 
 

@@ -15,10 +15,11 @@ def test_every_job_has_three_or_more_questions_in_both_languages():
             assert question.text["zh"] != question.text["en"]
 
 
-def test_every_weighted_competency_of_a_job_is_asked_or_named_in_the_file():
+def test_every_weighted_competency_of_a_job_is_defined_and_asked():
     known = bank.competencies()
     for job in bank.jobs().values():
         assert set(job.competencies) <= set(known)
+        assert {q.competency for q in job.questions.values()} == set(job.competencies)
         assert job.weights["expression"] == 0
         assert sum(job.weights.values()) == pytest.approx(1)
 
