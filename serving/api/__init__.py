@@ -1,0 +1,1 @@
+"""One router a caller, with access and problem details."""

@@ -1,0 +1,107 @@
+"""What `configs/serving.yaml` may hold, with the few values the environment replaces."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+import configs
+
+ENVIRONMENT = {"state": "INTERVIEW_STATE", "database_url": "INTERVIEW_DATABASE_URL"}
+"""Key of the file -> environment variable that replaces it where it is set."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Section):
+    """What a caller may ask for."""
+
+    upload_bytes: int = Field(gt=0, description="largest recording, bytes")
+    request_bytes: int = Field(gt=0, description="largest body without a recording, bytes")
+    upload_timeout_s: float = Field(gt=0, description="longest time an upload may take")
+    wait_s: float = Field(ge=0, le=300, description="longest `Prefer: wait`")
+
+
+class VaultConfig(_Section):
+    """How media is kept at rest."""
+
+    chunk_bytes: int = Field(ge=4096, le=16_777_216, description="plaintext of one sealed chunk")
+    key_file: str
+
+
+class Policy(_Section):
+    """What the law of a region allows.
+
+    media_days : days a recording is kept after it was scored; 0 deletes it at once
+    record_days : days the scorecard, transcript and exhibit are kept
+    """
+
+    expression: bool
+    requires_consent: bool
+    media_days: int = Field(ge=0)
+    record_days: int = Field(ge=1)
+
+
+class ServingConfig(_Section):
+    """`configs/serving.yaml`. Paths and URLs come out absolute."""
+
+    state: str
+    database_url: str
+    workflow_database_url: str
+    registry_uri: str
+    artifacts: str
+    workers: int = Field(ge=0, le=64, description="0: this process only accepts, others score")
+    attempts: int = Field(ge=1, le=10, description="tries of one interview before it is `failed`")
+    allowed_urls: tuple[str, ...]
+    public_cards: bool
+    limits: Limits
+    vault: VaultConfig
+    idempotency_hours: float = Field(gt=0)
+    sweep_s: float = Field(gt=0)
+    policies: dict[str, Policy]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
+        replaced = {
+            key: os.environ[name] for key, name in ENVIRONMENT.items() if os.environ.get(name)
+        }
+        values = {**values, **replaced}
+        state = str((configs.FOLDER.parent / str(values["state"])).resolve())
+        expanded: dict[str, Any] = _replace({**values, "state": state}, state)
+        if not expanded.get("workflow_database_url"):
+            beside = expanded["database_url"]
+            local = f"sqlite:///{state}/workflow.db"
+            expanded["workflow_database_url"] = local if beside.startswith("sqlite") else beside
+        return expanded
+
+    @model_validator(mode="after")
+    def _default_policy_exists(self) -> ServingConfig:
+        if "default" not in self.policies:
+            raise ValueError("policies needs an entry named default")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """The state folder, made on first use and closed to other users."""
+        path = Path(self.state)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+
+def _replace(value: Any, state: str) -> Any:
+    if isinstance(value, str):
+        return value.replace("{state}", state)
+    if isinstance(value, dict):
+        return {key: _replace(entry, state) for key, entry in value.items()}
+    return value
+
+
+def load_config(**overrides: Any) -> ServingConfig:
+    """The checked configuration of this process."""
+    return configs.load("serving", ServingConfig, **overrides)

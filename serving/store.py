@@ -1,0 +1,505 @@
+"""What the service remembers: scores, keys, idempotency, audit trail.
+
+What is personal (request, scorecard, exhibit) is sealed by the vault before it is
+written, so a stolen database says nothing about a candidate without the vault's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from data.contract import Exhibit, Scorecard, Scored, ScoreRequest
+from serving.database import (
+    WRITES,
+    api_keys,
+    audit_trail,
+    create_engine,
+    idempotency,
+    migrate,
+    scores,
+)
+from serving.settings import Policy, ServingConfig
+from serving.vault import Vault
+
+Status = Literal["queued", "running", "completed", "abstained", "failed", "cancelled", "superseded"]
+OPEN: tuple[Status, ...] = ("queued", "running")
+"""Statuses that still change by themselves."""
+
+DAYS_TO_LOOK = 30
+"""A failed interview is kept this long, for a person to find out why."""
+
+
+class Conflict(Exception):  # noqa: N818
+    """An idempotency key is in use: `code` says how (in_flight, other_body)."""
+
+    def __init__(self, code: Literal["in_flight", "other_body"]) -> None:
+        """`code` is what the caller is told."""
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Interview:
+    """What is known when a recording is accepted."""
+
+    owner: str
+    request: ScoreRequest
+    input_sha256: str
+    media: str
+    suffix: str
+    consent: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try at scoring; `number` counts from 1 and guards what it writes."""
+
+    score_id: str
+    number: int
+    request: ScoreRequest
+    media: str
+    suffix: str
+    policy_region: str
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A score as callers may see it; scorecard is its JSON, None until there is one."""
+
+    id: str
+    owner: str
+    status: Status
+    created_at: str
+    updated_at: str
+    scorecard: dict[str, Any] | None
+    problem_code: str | None
+    problem_detail: str | None
+    input_sha256: str
+    receipt_sha256: str | None
+    superseded_by: str | None
+    erased_at: str | None
+
+
+@dataclass(frozen=True)
+class KeyRow:
+    """A stored API key: never the key itself."""
+
+    id: str
+    role: str
+    label: str
+    salt: bytes
+    digest: bytes
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the audit trail: who did what to which score, and how it ended."""
+
+    actor: str
+    action: str
+    score: str | None = None
+    outcome: str = "ok"
+    trace_id: str = ""
+
+
+class Store:
+    """The tables of one database, and the vault that seals what is personal in them."""
+
+    def __init__(self, engine: sa.Engine, vault: Vault, policies: Mapping[str, Policy]) -> None:
+        """`policies` sets how long media and records of each region are kept."""
+        self.vault = vault
+        self._engine = engine
+        self._policies = policies
+
+    @classmethod
+    def open(cls, config: ServingConfig, vault: Vault | None = None) -> Store:
+        """The migrated store. Raises ContractMismatch if newer code has written it."""
+        engine = create_engine(config.database_url)
+        migrate(engine, config.folder)
+        return cls(engine, vault or Vault.open(config), config.policies)
+
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _read(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._engine.connect() as plain:
+            connection = plain.execution_options(**WRITES)
+            with connection.begin():
+                yield connection
+
+    # --- accepting -----------------------------------------------------------
+
+    def accept(self, interview: Interview, supersedes: str | None = None) -> str:
+        """Id of the queued score. From here on the interview is not lost."""
+        with self._write() as connection:
+            return self._accept(connection, interview, supersedes)
+
+    def reserve(self, owner: str, key: str, hours: float) -> tuple[str, str | None]:
+        """(token, body sha256 of an earlier request with this key, None for the first).
+
+        Raises Conflict("in_flight") while the first request is still being received.
+        """
+        digest, token = _sha256(key), secrets.token_hex(16)
+        mine = (idempotency.c.owner == owner) & (idempotency.c.key_sha256 == digest)
+        with self._write() as connection:
+            old = _ago(hours=hours)
+            connection.execute(
+                sa.delete(idempotency).where(mine & (idempotency.c.created_at < old))
+            )
+            # A process that died while it received leaves its reservation behind.
+            stale = idempotency.c.score.is_(None) & (idempotency.c.created_at < _ago(minutes=15))
+            connection.execute(sa.delete(idempotency).where(mine & stale))
+            row = connection.execute(sa.select(idempotency).where(mine)).one_or_none()
+            if row is None:
+                values = {"owner": owner, "key_sha256": digest, "token": token}
+                connection.execute(sa.insert(idempotency).values(**values, created_at=_now()))
+                return token, None
+            if row.score is None:
+                raise Conflict("in_flight")
+            return str(row.token), str(row.body_sha256)
+
+    def release(self, token: str) -> None:
+        """Forget a reservation whose request was refused, so a corrected one may use the key."""
+        with self._write() as connection:
+            connection.execute(
+                sa.delete(idempotency).where(
+                    (idempotency.c.token == token) & idempotency.c.score.is_(None)
+                )
+            )
+
+    def accept_once(
+        self, interview: Interview, token: str, body_sha256: str, supersedes: str | None = None
+    ) -> tuple[str, bool]:
+        """(score id, True if it is new). Raises Conflict("other_body")."""
+        mine = idempotency.c.token == token
+        with self._write() as connection:
+            row = connection.execute(sa.select(idempotency).where(mine)).one()
+            if row.score is not None:
+                if row.body_sha256 != body_sha256:
+                    raise Conflict("other_body")
+                return str(row.score), False
+            score_id = self._accept(connection, interview, supersedes)
+            connection.execute(
+                sa.update(idempotency).where(mine).values(score=score_id, body_sha256=body_sha256)
+            )
+            return score_id, True
+
+    def _accept(
+        self, connection: sa.Connection, interview: Interview, supersedes: str | None
+    ) -> str:
+        score_id, now = secrets.token_hex(16), _now()
+        request = interview.request
+        connection.execute(
+            sa.insert(scores).values(
+                id=score_id,
+                owner=interview.owner,
+                status="queued",
+                created_at=now,
+                updated_at=now,
+                job=request.job,
+                question=request.question,
+                policy_region=request.policy_region,
+                consent=interview.consent,
+                sealed_request=self._sealed(request.model_dump_json(), score_id),
+                input_sha256=interview.input_sha256,
+                media=interview.media,
+                suffix=interview.suffix,
+                attempts=0,
+            )
+        )
+        if supersedes is not None:
+            self._supersede(connection, supersedes, score_id)
+        return score_id
+
+    def _supersede(self, connection: sa.Connection, old: str, new: str) -> None:
+        connection.execute(
+            sa.update(scores)
+            .where((scores.c.id == old) & scores.c.status.notin_(("cancelled", "superseded")))
+            .values(status="superseded", superseded_by=new, updated_at=_now(), media_until=_now())
+        )
+
+    # --- scoring -------------------------------------------------------------
+
+    def begin(self, score_id: str) -> Attempt | None:
+        """The next try at this score, now running; None where nothing is left to do."""
+        mine = (scores.c.id == score_id) & scores.c.status.in_(OPEN)
+        with self._write() as connection:
+            connection.execute(
+                sa.update(scores)
+                .where(mine)
+                .values(status="running", attempts=scores.c.attempts + 1, updated_at=_now())
+            )
+            row = connection.execute(sa.select(scores).where(mine)).one_or_none()
+        if row is None:
+            return None
+        request = ScoreRequest.model_validate_json(self._opened(row.sealed_request, score_id))
+        return Attempt(score_id, row.attempts, request, row.media, row.suffix, row.policy_region)
+
+    def finish(self, attempt: Attempt, scored: Scored) -> bool:
+        """Keep the scorecard under this score's id; False if it was cancelled meanwhile."""
+        scorecard = scored.scorecard.model_copy(update={"id": attempt.score_id})
+        text = scorecard.model_dump_json()
+        code = scorecard.not_scored[0].code if scorecard.not_scored else "nothing_scored"
+        return self._end(
+            attempt,
+            scorecard.status,
+            sealed_scorecard=self._sealed(text, attempt.score_id),
+            sealed_exhibit=self._sealed(scored.exhibit.model_dump_json(), attempt.score_id),
+            receipt_sha256=_sha256(text),
+            problem_code=code if scorecard.status == "abstained" else None,
+        )
+
+    def abstain(self, attempt: Attempt, code: str, detail: str) -> bool:
+        """The recording cannot be scored; `detail` tells the candidate what to do."""
+        return self._end(attempt, "abstained", problem_code=code, problem_detail=detail)
+
+    def fail(self, score_id: str, code: str, detail: str) -> bool:
+        """Our fault, after every retry; the recording is kept for a person to look at."""
+        mine = (scores.c.id == score_id) & scores.c.status.in_(OPEN)
+        values = {"status": "failed", "problem_code": code, "problem_detail": detail}
+        with self._write() as connection:
+            changed = connection.execute(
+                sa.update(scores)
+                .where(mine)
+                .values(**values, updated_at=_now(), record_until=_ahead(days=DAYS_TO_LOOK))
+            )
+            if changed.rowcount:
+                _record(connection, Event("worker", "score.end", score_id, f"failed:{code}"))
+            return bool(changed.rowcount)
+
+    def _end(self, attempt: Attempt, status: str, **values: Any) -> bool:
+        policy = self._policies.get(attempt.policy_region) or self._policies["default"]
+        mine = (
+            (scores.c.id == attempt.score_id)
+            & (scores.c.status == "running")
+            & (scores.c.attempts == attempt.number)
+        )
+        dates = {
+            "updated_at": _now(),
+            "media_until": _ahead(days=policy.media_days),
+            "record_until": _ahead(days=policy.record_days),
+        }
+        with self._write() as connection:
+            changed = connection.execute(
+                sa.update(scores).where(mine).values(status=status, **dates, **values)
+            )
+            if changed.rowcount:
+                outcome = ":".join(filter(None, (status, values.get("problem_code"))))
+                _record(connection, Event("worker", "score.end", attempt.score_id, outcome))
+            return bool(changed.rowcount)
+
+    def waiting(self) -> list[str]:
+        """Ids of every score that is accepted and not ended, oldest first."""
+        return self._ids(scores.c.status.in_(OPEN))
+
+    # --- reading -------------------------------------------------------------
+
+    def get(self, score_id: str) -> ScoreRow | None:
+        """The score, with its scorecard opened; None where there is no such id."""
+        with self._read() as connection:
+            row = connection.execute(sa.select(scores).where(scores.c.id == score_id)).one_or_none()
+        if row is None:
+            return None
+        scorecard = None
+        if row.sealed_scorecard is not None:
+            scorecard = json.loads(self._opened(row.sealed_scorecard, score_id))
+        fields = {
+            name: getattr(row, name)
+            for name in ScoreRow.__dataclass_fields__
+            if name in row._fields
+        }
+        return ScoreRow(**fields, scorecard=scorecard)
+
+    def status(self, score_id: str) -> Status | None:
+        """Only the status: what a waiting caller polls."""
+        query = sa.select(scores.c.status).where(scores.c.id == score_id)
+        with self._read() as connection:
+            return connection.scalar(query)
+
+    def exhibit(self, score_id: str) -> tuple[Scorecard, Exhibit] | None:
+        """What the report is drawn from; None where there is no scorecard (any more)."""
+        query = sa.select(scores.c.sealed_scorecard, scores.c.sealed_exhibit)
+        with self._read() as connection:
+            row = connection.execute(query.where(scores.c.id == score_id)).one_or_none()
+        if row is None or row.sealed_scorecard is None:
+            return None
+        scorecard = Scorecard.model_validate_json(self._opened(row.sealed_scorecard, score_id))
+        return scorecard, Exhibit.model_validate_json(self._opened(row.sealed_exhibit, score_id))
+
+    def counts(self) -> dict[tuple[str, str], int]:
+        """(status, problem code or "") -> number of scores."""
+        query = sa.select(scores.c.status, scores.c.problem_code, sa.func.count())
+        with self._read() as connection:
+            rows = connection.execute(query.group_by(scores.c.status, scores.c.problem_code))
+            return {(status, code or ""): count for status, code, count in rows}
+
+    # --- erasing -------------------------------------------------------------
+
+    def erase(self, score_id: str) -> bool:
+        """Remove recording, request, transcript, scorecard and exhibit; True if there were any.
+
+        The row stays, cancelled, with the sha256 of the recording and of the scorecard,
+        so that a receipt the candidate kept can still be recognised.
+        """
+        with self._write() as connection:
+            row = connection.execute(
+                sa.select(scores.c.media, scores.c.erased_at).where(scores.c.id == score_id)
+            ).one_or_none()
+            if row is None or row.erased_at is not None:
+                return False
+            connection.execute(
+                sa.update(scores)
+                .where(scores.c.id == score_id)
+                .values(
+                    status="cancelled",
+                    sealed_request=None,
+                    sealed_scorecard=None,
+                    sealed_exhibit=None,
+                    problem_detail=None,
+                    media=None,
+                    consent="",
+                    erased_at=_now(),
+                    updated_at=_now(),
+                )
+            )
+            # The file goes before the commit: a row that points to nothing can be erased
+            # again, a recording that no row points to would stay.
+            if row.media is not None:
+                self.vault.delete(row.media)
+        return True
+
+    def delete_media(self, score_id: str) -> None:
+        """Remove the recording if its date has come; the scorecard stays."""
+        due = (scores.c.id == score_id) & (scores.c.media_until <= _now())
+        with self._write() as connection:
+            media = connection.scalar(sa.select(scores.c.media).where(due))
+            if media is None:
+                return
+            self.vault.delete(media)
+            connection.execute(sa.update(scores).where(due).values(media=None))
+
+    def sweep(self, idempotency_hours: float) -> dict[str, int]:
+        """Remove what its date has passed: how many recordings, records, stray files."""
+        media = self._ids(scores.c.media.is_not(None) & (scores.c.media_until <= _now()))
+        records = self._ids(scores.c.erased_at.is_(None) & (scores.c.record_until <= _now()))
+        with self._write() as connection:
+            old = idempotency.c.created_at < _ago(hours=idempotency_hours)
+            connection.execute(sa.delete(idempotency).where(old))
+        for score_id in media:
+            self.delete_media(score_id)
+        for score_id in records:
+            self.erase(score_id)
+            self.record(Event("worker", "score.erase", score_id, "retention"))
+        return {"media": len(media), "records": len(records), "strays": self._clear_strays()}
+
+    def _ids(self, condition: sa.ColumnElement[bool]) -> list[str]:
+        query = sa.select(scores.c.id).where(condition).order_by(scores.c.created_at)
+        with self._read() as connection:
+            return list(connection.scalars(query))
+
+    def _clear_strays(self) -> int:
+        """Remove media no row knows: uploads that broke off with their process, a day ago."""
+        with self._read() as connection:
+            known = set(connection.scalars(sa.select(scores.c.media)))
+        day_ago = (datetime.now(UTC) - timedelta(days=1)).timestamp()
+        strays = [n for n, changed in self.vault.names() if n not in known and changed < day_ago]
+        for name in strays:
+            self.vault.delete(name)
+        return len(strays) + self.vault.clear_plain()
+
+    # --- keys and audit --------------------------------------------------------
+
+    def add_key(self, row: KeyRow) -> None:
+        """Keep a new API key."""
+        values = {name: getattr(row, name) for name in ("id", "role", "label", "salt", "digest")}
+        with self._write() as connection:
+            connection.execute(sa.insert(api_keys).values(**values, created_at=_now()))
+
+    def key(self, key_id: str) -> KeyRow | None:
+        """The stored key of this id, revoked ones too."""
+        with self._read() as connection:
+            row = connection.execute(
+                sa.select(api_keys).where(api_keys.c.id == key_id)
+            ).one_or_none()
+        return None if row is None else _key(row)
+
+    def keys(self) -> list[KeyRow]:
+        """Every stored key, oldest first."""
+        with self._read() as connection:
+            rows = connection.execute(sa.select(api_keys).order_by(api_keys.c.created_at))
+            return [_key(row) for row in rows]
+
+    def revoke_key(self, key_id: str) -> bool:
+        """Refuse the key from now on; False where there is none such."""
+        mine = (api_keys.c.id == key_id) & api_keys.c.revoked_at.is_(None)
+        with self._write() as connection:
+            changed = connection.execute(sa.update(api_keys).where(mine).values(revoked_at=_now()))
+            return bool(changed.rowcount)
+
+    def record(self, entry: Event) -> None:
+        """Append to the audit trail."""
+        with self._write() as connection:
+            _record(connection, entry)
+
+    def trail(
+        self, *, score: str | None = None, after: int = 0, limit: int = 1000
+    ) -> Sequence[dict[str, Any]]:
+        """Lines of the audit trail, oldest first, after line number `after`."""
+        query = sa.select(audit_trail).where(audit_trail.c.number > after)
+        if score is not None:
+            query = query.where(audit_trail.c.score == score)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(audit_trail.c.number).limit(limit))
+            return [dict(row._mapping) for row in rows]
+
+    def _sealed(self, text: str, score_id: str) -> bytes:
+        return self.vault.seal(text.encode(), score_id)
+
+    def _opened(self, sealed: bytes, score_id: str) -> bytes:
+        return self.vault.unseal(sealed, score_id)
+
+
+def _record(connection: sa.Connection, entry: Event) -> None:
+    values = {name: getattr(entry, name) for name in Event.__dataclass_fields__}
+    connection.execute(sa.insert(audit_trail).values(**values, at=_now()))
+
+
+def _key(row: Any) -> KeyRow:
+    return KeyRow(row.id, row.role, row.label, row.salt, row.digest, row.revoked_at is not None)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _now() -> str:
+    return _stamp(timedelta())
+
+
+def _ahead(*, days: float) -> str:
+    return _stamp(timedelta(days=days))
+
+
+def _ago(**span: float) -> str:
+    return _stamp(-timedelta(**span))
+
+
+def _stamp(offset: timedelta) -> str:
+    return (datetime.now(UTC) + offset).isoformat(timespec="microseconds").replace("+00:00", "Z")
