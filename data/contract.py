@@ -259,8 +259,7 @@ class Exhibit(Record):
 
 
 # --- speech -----------------------------------------------------------------
-
-_READ_ENGLISH = "adults reading English, speechocean762 train"
+# The head reads the encoder's statistics; the measures are reported beside the score.
 
 SPEECH_MEASURES = (
     Column("speech_rate", "syllables/s", "syllable nuclei over the whole response"),
@@ -277,9 +276,8 @@ SPEECH_MEASURES = (
 SPEECH = FeatureSet(
     "speech",
     1,
-    SPEECH_MEASURES
-    + tuple(
-        Column(f"encoder_{statistic}_{i}", "1", f"{statistic} over speech of encoder output {i}")
+    tuple(
+        Column(f"encoder_{statistic}_{i}", "1", f"{statistic} over a stretch of encoder output {i}")
         for statistic in ("mean", "std")
         for i in range(ENCODER_WIDTH)
     ),
@@ -322,6 +320,10 @@ class Manifest(Record):
     validated_settings: tuple[str, ...] = ()
     provisional_reason: dict[str, str] = Field({}, description="language code -> sentence")
     language_bound: bool = False
+    references: dict[str, tuple[float, float]] = Field(
+        {}, description="measure -> 10th and 90th percentile of the people learned from"
+    )
+    references_source: str = ""
     learned_from: str
     created_at: str
 

@@ -1,0 +1,170 @@
+"""Waveform → where someone speaks, and one encoder pass that words and speech share.
+
+The level is normalised first, so gain changes nothing downstream. Speech is cut into
+windows at its pauses; each window is encoded once by Whisper's encoder with silence
+behind it (without at least some seconds of silence its decoder invents words).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import ctranslate2
+import numpy as np
+import numpy.typing as npt
+from faster_whisper import WhisperModel
+from faster_whisper.vad import VadOptions, get_speech_timestamps
+from pydantic import Field
+
+import configs
+from data import assets
+from data.contract import SAMPLE_RATE, Record
+from data.recording import Waveform
+
+ENCODER_RATE = 50
+"""Encoder outputs a second."""
+
+MEL_RATE = 100
+"""Log-mel frames a second."""
+
+Segment = tuple[float, float]
+"""(start, end) in seconds from the start of the recording."""
+
+
+class ListeningConfig(Record):
+    """configs/listening.yaml."""
+
+    encoder: str = Field(description="asset name, or a folder with a CTranslate2 Whisper")
+    compute_type: str
+    window_s: float = Field(gt=0, le=25, description="longest piece encoded at once")
+    padding_s: float = Field(ge=0, description="silence behind each window")
+    margin_s: float = Field(ge=0, description="sound kept before and after each window")
+    min_pause_s: float = Field(gt=0, description="a silence this long separates two segments")
+    min_segment_s: float = Field(gt=0, description="speech shorter than this is noise")
+    level_db: float = Field(description="level the loud frames are brought to, dBFS")
+    silence_db: float = Field(description="loud frames below this are silence, dBFS")
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of the recording and its encoder output.
+
+    encoding : (1, frames, width) as CTranslate2 keeps it, padding included
+    states : (outputs, width) float32 at ENCODER_RATE, only the stretch itself
+    """
+
+    start_s: float
+    end_s: float
+    encoding: ctranslate2.StorageView
+    states: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What was heard: `segments` of speech and the encoded `windows` that hold them.
+
+    waveform : level-normalised
+    """
+
+    waveform: Waveform
+    segments: tuple[Segment, ...]
+    windows: tuple[Window, ...]
+
+
+class Listener:
+    """Voice activity and encoder, loaded once."""
+
+    def __init__(self, config: ListeningConfig | None = None, *, threads: int = 0) -> None:
+        self.config = config or configs.load("listening", ListeningConfig)
+        folder = Path(self.config.encoder)
+        self.folder = folder if folder.is_dir() else assets.fetch(self.config.encoder)
+        self.whisper = WhisperModel(
+            str(self.folder),
+            device="cpu",
+            compute_type=self.config.compute_type,
+            cpu_threads=threads or min(4, os.cpu_count() or 1),
+            local_files_only=True,
+        )
+
+    @cached_property
+    def identity(self) -> str:
+        """Name and content of the encoder, for scorecards and caches."""
+        return f"{self.folder.name}/{self.config.compute_type}"
+
+    def listen(self, waveform: Waveform) -> Listening:
+        """Segments and encoded windows; both empty where nobody speaks."""
+        level_db = loud_level_db(waveform)
+        if level_db < self.config.silence_db:
+            return Listening(waveform, (), ())
+        gain = 10 ** ((self.config.level_db - level_db) / 20)
+        normalised = (waveform * gain).astype(np.float32)
+        segments = self._segments(normalised)
+        stretches = cut_at_pauses(segments, longest_s=self.config.window_s)
+        margin_s, end_s = self.config.margin_s, len(waveform) / SAMPLE_RATE
+        windows = tuple(
+            self._encode(normalised, (max(0.0, first - margin_s), min(end_s, last + margin_s)))
+            for first, last in stretches
+        )
+        return Listening(normalised, segments, windows)
+
+    def _segments(self, waveform: Waveform) -> tuple[Segment, ...]:
+        options = VadOptions(
+            min_silence_duration_ms=round(self.config.min_pause_s * 1000),
+            min_speech_duration_ms=round(self.config.min_segment_s * 1000),
+            speech_pad_ms=0,
+        )
+        found = get_speech_timestamps(waveform, options)
+        return tuple((part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE) for part in found)
+
+    def _encode(self, waveform: Waveform, stretch: Segment) -> Window:
+        start_s, end_s = stretch
+        piece = waveform[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)]
+        silence = np.zeros(int(self.config.padding_s * SAMPLE_RATE), dtype=np.float32)
+        mel = self.whisper.feature_extractor(np.concatenate([piece, silence]), padding=0)
+        mel = mel[:, : mel.shape[1] // 2 * 2]
+        encoding = self.whisper.encode(np.ascontiguousarray(mel))
+        states = np.array(encoding)[0, : max(1, round((end_s - start_s) * ENCODER_RATE))]
+        return Window(start_s, end_s, encoding, states)
+
+
+def loud_level_db(waveform: Waveform) -> float:
+    """Level of the loud tenth of 20 ms frames, dBFS; -inf for digital silence."""
+    size = SAMPLE_RATE // 50
+    if len(waveform) < size:
+        return float("-inf")
+    frames = waveform[: len(waveform) // size * size].reshape(-1, size)
+    power = float(np.percentile(np.mean(frames.astype(np.float64) ** 2, axis=1), 90))
+    return float(10 * np.log10(power)) if power > 0 else float("-inf")
+
+
+def cut_at_pauses(segments: Sequence[Segment], *, longest_s: float) -> list[Segment]:
+    """Stretches from speech to speech, each at most `longest_s`, cut at the longest pause.
+
+    A segment that has no pause and is longer is cut into equal parts.
+    """
+    if not segments:
+        return []
+    start_s, end_s = segments[0][0], segments[-1][1]
+    if end_s - start_s <= longest_s:
+        return [(start_s, end_s)]
+    if len(segments) == 1:
+        edges = np.linspace(start_s, end_s, int(np.ceil((end_s - start_s) / longest_s)) + 1)
+        return [(float(a), float(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    pauses = [after[0] - before[1] for before, after in zip(segments, segments[1:], strict=False)]
+    middle = (start_s + end_s) / 2
+    reach_s = end_s - start_s
+
+    def worth(i: int) -> float:
+        """Long pauses first; among like ones the nearer to the middle."""
+        centre = (segments[i][1] + segments[i + 1][0]) / 2
+        return pauses[i] * (1 - abs(centre - middle) / reach_s)
+
+    cut = max(range(len(pauses)), key=worth) + 1
+    return [
+        *cut_at_pauses(segments[:cut], longest_s=longest_s),
+        *cut_at_pauses(segments[cut:], longest_s=longest_s),
+    ]

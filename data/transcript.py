@@ -1,0 +1,147 @@
+"""Listening → words with times, language and confidence.
+
+Source of the recogniser: Radford et al. 2022 (Whisper), run by CTranslate2 on the
+encoder output that the speech model shares.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tokenizers
+import zhconv
+from faster_whisper.tokenizer import Tokenizer
+from pydantic import Field
+
+import configs
+from data.contract import Record, Transcript, Word
+from data.listening import ENCODER_RATE, Listener, Listening, Window
+
+MEDIAN_FILTER = 7
+"""Encoder outputs the alignment is smoothed over, as Whisper's authors do."""
+
+
+class TranscriptConfig(Record):
+    """configs/transcript.yaml."""
+
+    beam_size: int = Field(ge=1)
+    repetition_penalty: float = Field(ge=1)
+    no_repeat_ngram_size: int = Field(ge=0)
+    expected_language_floor: float = Field(
+        ge=0, le=1, description="the expected language is used when it is at least this probable"
+    )
+    max_compression: float = Field(
+        gt=1, description="text that compresses more than this repeats itself: a window is dropped"
+    )
+
+
+class Recogniser:
+    """Words of a `Listening`, by the same Whisper that encoded it."""
+
+    def __init__(self, listener: Listener, config: TranscriptConfig | None = None) -> None:
+        self.listener = listener
+        self.config = config or configs.load("transcript", TranscriptConfig)
+
+    @cached_property
+    def _tokens(self) -> tokenizers.Tokenizer:
+        return tokenizers.Tokenizer.from_file(str(self.listener.folder / "tokenizer.json"))
+
+    def language(self, listening: Listening) -> dict[str, float]:
+        """Probability of each language, weighted by the length of the windows."""
+        totals: dict[str, float] = {}
+        spoken_s = sum(window.end_s - window.start_s for window in listening.windows)
+        for window in listening.windows:
+            share = (window.end_s - window.start_s) / spoken_s
+            for token, probability in self.listener.whisper.model.detect_language(
+                window.encoding
+            )[0]:
+                code = token[2:-2]
+                totals[code] = totals.get(code, 0.0) + share * probability
+        return totals
+
+    def transcribe(self, listening: Listening, *, expected: str | None = None) -> Transcript:
+        """Words of the whole recording; no words and language `und` where nobody speaks.
+
+        expected : language the answer should be in; another is used only when this
+            one is improbable
+        """
+        if not listening.windows:
+            return Transcript(text="", language="und", language_probability=0, source="recognised")
+        heard = self.language(listening)
+        language = max(heard, key=heard.__getitem__)
+        if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
+            language = expected
+        words = [
+            word for window in listening.windows for word in self._window_words(window, language)
+        ]
+        text = "".join(word.text for word in words).strip()
+        return Transcript(
+            text=text,
+            words=tuple(words),
+            language=language,
+            language_probability=min(1.0, heard.get(language, 0.0)),
+            confidence=float(np.mean([word.probability for word in words])) if words else 0.0,
+            source="recognised",
+            recogniser=self.listener.identity,
+        )
+
+    def _window_words(self, window: Window, language: str) -> list[Word]:
+        whisper = self.listener.whisper
+        tokenizer = Tokenizer(self._tokens, True, task="transcribe", language=language)
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        result = whisper.model.generate(
+            window.encoding,
+            [prompt],
+            beam_size=self.config.beam_size,
+            repetition_penalty=self.config.repetition_penalty,
+            no_repeat_ngram_size=self.config.no_repeat_ngram_size,
+            max_length=whisper.max_length,
+            suppress_blank=True,
+        )[0]
+        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+        if not tokens or repeats_itself(tokenizer.decode(tokens), self.config.max_compression):
+            return []
+        frames = round((window.end_s - window.start_s) * ENCODER_RATE) * 2
+        timings = whisper.find_alignment(
+            tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
+        )[0]
+        return _words(timings, window)
+
+
+def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:
+    """Simplified Chinese words in the recording's time; punctuation joins the word before it."""
+    words: list[Word] = []
+    for timing in timings:
+        text = zhconv.convert(str(timing["word"]), "zh-cn")
+        if not text:
+            continue
+        if words and not re.search(r"\w", text):
+            words[-1] = words[-1].model_copy(update={"text": words[-1].text + text})
+            continue
+        start_s = min(window.start_s + float(timing["start"]), window.end_s)
+        end_s = min(max(window.start_s + float(timing["end"]), start_s), window.end_s)
+        probability = min(1.0, float(timing["probability"]))
+        words.append(Word(text=text, start_s=start_s, end_s=end_s, probability=probability))
+    if words and not words[0].text.startswith(" ") and re.match(r"[A-Za-z]", words[0].text):
+        words[0] = words[0].model_copy(update={"text": " " + words[0].text})
+    return words
+
+
+def repeats_itself(text: str, max_compression: float) -> bool:
+    """Whether zlib shrinks the text more than speech allows (Whisper's own test, 2.4)."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) > max_compression
+
+
+def supplied(text: str, language: str) -> Transcript:
+    """A transcript that a human wrote; it has no times."""
+    return Transcript(
+        text=zhconv.convert(text.strip(), "zh-cn"),
+        language=language,
+        language_probability=1.0,
+        source="supplied",
+    )
