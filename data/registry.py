@@ -1,0 +1,44 @@
+"""Where registered versions live, for those who write them and those who read them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import configs
+from data.contract import Record
+
+MANIFEST = "version.json"
+CARD = "card.json"
+CARD_MARKDOWN = "card.md"
+PREDICTIONS = "predictions.csv"
+
+NAMES = ("speech", "expression", "competency", "weights")
+"""The registered models; one recipe each."""
+
+
+class RegistryConfig(Record):
+    """configs/registry.yaml, made absolute."""
+
+    uri: str
+    artifacts: str
+    experiment: str
+
+
+def state_folder() -> Path:
+    """INTERVIEW_STATE, else `var` in the repository; made on first use, closed to others."""
+    default = configs.FOLDER.parent / "var"
+    folder = Path(os.environ.get("INTERVIEW_STATE") or default).resolve()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def registry() -> RegistryConfig:
+    """The registry of this machine, or the one MLFLOW_TRACKING_URI names."""
+    config = configs.load("registry", RegistryConfig)
+    state = str(state_folder())
+    return RegistryConfig(
+        uri=os.environ.get("MLFLOW_TRACKING_URI") or config.uri.replace("{state}", state),
+        artifacts=config.artifacts.replace("{state}", state),
+        experiment=config.experiment,
+    )

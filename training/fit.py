@@ -1,0 +1,130 @@
+"""What recipes share: cached features, folds of people, a resumable search."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import numpy.typing as npt
+import optuna
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import TrialState
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from data.assets import file_sha256
+
+Matrix = npt.NDArray[np.floating[Any]]
+
+
+@contextmanager
+def progress(label: str, total: int) -> Any:
+    """A function to call once a step done, beneath a progress bar with the time left."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)
+
+
+def features(
+    paths: Sequence[Path],
+    extract: Callable[[Path], dict[str, Matrix]],
+    *,
+    store: Path,
+    identity: str,
+    label: str,
+    initialise: Callable[[], None] | None = None,
+    workers: int = 1,
+) -> list[dict[str, Matrix]]:
+    """`extract(path)` for every file, in order, cached by the file's content.
+
+    A killed run goes on where it stopped: each file's arrays are written when they are
+    ready. identity : names what the arrays depend on (feature set, encoder); another
+    one is another cache.
+    """
+    folder = store / "features" / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [folder / f"{file_sha256(path)}.npz" for path in paths]
+    waiting = [(path, target) for path, target in zip(paths, targets, strict=True) if not target.exists()]
+    if waiting:
+        with (
+            progress(label, len(waiting)) as done,
+            ProcessPoolExecutor(workers, initializer=initialise) as pool,
+        ):
+            for _ in pool.map(_extract_one, *_columns(extract, waiting), chunksize=4):
+                done()
+    return [_load(target) for target in targets]
+
+
+def _columns(
+    extract: Callable[[Path], dict[str, Matrix]], waiting: Iterable[tuple[Path, Path]]
+) -> tuple[list[Any], list[Path], list[Path]]:
+    paths, targets = zip(*waiting, strict=True)
+    return [extract] * len(paths), list(paths), list(targets)
+
+
+def _extract_one(extract: Callable[[Path], dict[str, Matrix]], path: Path, target: Path) -> None:
+    arrays = extract(path)
+    scratch = target.with_suffix(".part.npz")
+    np.savez(scratch, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool for allow_pickle
+    scratch.replace(target)
+
+
+def _load(path: Path) -> dict[str, Matrix]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def search(
+    name: str,
+    objective: Callable[[optuna.Trial], float],
+    *,
+    trials: int,
+    store: Path,
+    seed: int = 0,
+) -> optuna.Study:
+    """A study that maximises `objective`, continued from the journal in `store`.
+
+    Each trial is a nested MLflow run of the active one. name : changes whenever the
+    data or the space does, so that unlike trials are never mixed.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=name,
+        storage=JournalStorage(JournalFileBackend(str(store / "optuna.journal"))),
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        load_if_exists=True,
+    )
+    finished = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
+    if finished < trials:
+        with progress(f"search {name}", trials - finished) as done:
+            study.optimize(
+                lambda trial: _logged(name, objective, trial),
+                n_trials=trials - finished,
+                callbacks=[lambda *_: done()],
+            )
+    return study
+
+
+def _logged(
+    name: str, objective: Callable[[optuna.Trial], float], trial: optuna.Trial
+) -> float:
+    if mlflow.active_run() is None:
+        return objective(trial)
+    with mlflow.start_run(nested=True, run_name=f"{name}-{trial.number}"):
+        value = objective(trial)
+        mlflow.log_params(trial.params)
+        mlflow.log_metric("value", value)
+    return value

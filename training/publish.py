@@ -1,0 +1,205 @@
+"""What a recipe built → a registered version with its manifest, head, card and predictions.
+
+Nothing is registered whose card has an empty field. The alias `champion` is what
+serving loads; `promote` moves it only to a version that is no worse and no less fair.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+import configs
+from data.contract import ContractMismatch, Manifest
+from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, registry
+from evaluation.card import Card, missing
+
+CHAMPION = "champion"
+
+
+class CardIncomplete(Exception):
+    """The card has empty fields; the version is not published."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a recipe hands over.
+
+    files : head and whatever belongs to it, file name -> content
+    predictions : held-out rows the card is recomputed from (person, item, target,
+        rating, score, slices)
+    metrics : name -> value, as MLflow shows them
+    """
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    card: Card
+    predictions: pd.DataFrame
+    metrics: dict[str, float]
+
+
+def write(built: Built, folder: Path) -> Path:
+    """The version as a folder: version.json, head, card, predictions. Returns the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in built.files.items():
+        (folder / name).write_bytes(content)
+    (folder / MANIFEST).write_text(built.manifest.model_dump_json(indent=2), encoding="utf-8")
+    built.predictions.to_csv(folder / PREDICTIONS, index=False, float_format="%.4f")
+    _write_card(built.card, folder)
+    return folder
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in a version's folder. Raises ContractMismatch when there is none that fits."""
+    try:
+        return Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise ContractMismatch(f"{folder} holds no version this code can read: {error}") from error
+
+
+def read_card(folder: Path) -> Card:
+    """The card in a version's folder."""
+    return Card.model_validate_json((folder / CARD).read_text(encoding="utf-8"))
+
+
+@contextmanager
+def tracked(name: str) -> Iterator[mlflow.ActiveRun]:
+    """An MLflow run of the recipe `name` in this machine's registry."""
+    connect()
+    with mlflow.start_run(run_name=name) as run:
+        yield run
+
+
+def connect() -> MlflowClient:
+    """A client of the registry, its experiment made on first use."""
+    config = registry()
+    mlflow.set_tracking_uri(config.uri)
+    if mlflow.get_experiment_by_name(config.experiment) is None:
+        mlflow.create_experiment(config.experiment, artifact_location=_location(config.artifacts))
+    mlflow.set_experiment(config.experiment)
+    return MlflowClient()
+
+
+def publish(built: Built) -> str:
+    """Register what was built, within the active run or one of its own; returns its version.
+
+    Raises CardIncomplete naming the empty fields.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = write(built, Path(scratch) / built.manifest.name)
+        return register(folder, metrics=built.metrics)
+
+
+def register(folder: Path, *, metrics: dict[str, float] | None = None) -> str:
+    """Register a version's folder; returns the version number as MLflow gives it.
+
+    The first version of a name becomes champion: a registry that can serve nothing
+    helps nobody, and its card says what it is.
+    """
+    client = connect()
+    if mlflow.active_run() is None:
+        with mlflow.start_run(run_name=f"publish-{folder.name}"):
+            return register(folder, metrics=metrics)
+    manifest = read_manifest(folder)
+    run = mlflow.active_run()
+    assert run is not None  # started above
+    mlflow.log_metrics(metrics or {})
+    return _create_version(client, manifest, folder, run.info)
+
+
+def _create_version(
+    client: MlflowClient, manifest: Manifest, folder: Path, run: mlflow.entities.RunInfo
+) -> str:
+    _require_complete(_identified(folder, manifest, version="pending", run=run.run_id))
+    with _registered_name(client, manifest.name):
+        source = f"{run.artifact_uri}/{manifest.name}"
+        version = client.create_model_version(
+            manifest.name,
+            source=source,
+            run_id=run.run_id,
+            tags={"feature_set": manifest.feature_set, "sha256": manifest.sha256},
+        )
+    number = str(version.version)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch) / manifest.name
+            copy.mkdir()
+            for path in sorted(folder.iterdir()):
+                (copy / path.name).write_bytes(path.read_bytes())
+            _write_card(_identified(folder, manifest, version=number, run=run.run_id), copy)
+            client.log_artifacts(run.run_id, str(copy), manifest.name)
+    except Exception:
+        client.delete_model_version(manifest.name, number)
+        raise
+    if champion(client, manifest.name) is None:
+        client.set_registered_model_alias(manifest.name, CHAMPION, number)
+    return number
+
+
+@contextmanager
+def _registered_name(client: MlflowClient, name: str) -> Iterator[None]:
+    try:
+        client.get_registered_model(name)
+    except MlflowException:
+        client.create_registered_model(name)
+    yield
+
+
+def champion(client: MlflowClient, name: str) -> str | None:
+    """The version the champion alias points at; None when there is none."""
+    try:
+        return str(client.get_model_version_by_alias(name, CHAMPION).version)
+    except MlflowException:
+        return None
+
+
+def download(client: MlflowClient, name: str, version: str) -> Path:
+    """The folder of a registered version. Raises ContractMismatch when it does not exist."""
+    try:
+        source = client.get_model_version(name, version).source
+    except MlflowException as error:
+        raise ContractMismatch(f"the registry has no {name} version {version}") from error
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
+
+
+def _identified(folder: Path, manifest: Manifest, *, version: str, run: str) -> Card:
+    return read_card(folder).with_identity(
+        version=version,
+        run=run,
+        sha256=manifest.sha256 or hashlib.sha256(b"").hexdigest(),
+        git_commit=git_commit(),
+    )
+
+
+def _require_complete(card: Card) -> None:
+    if gaps := missing(card):
+        raise CardIncomplete(
+            f"the card of {card.identity.name} has {len(gaps)} empty fields; fill in: "
+            + ", ".join(gaps)
+        )
+
+
+def _write_card(card: Card, folder: Path) -> None:
+    (folder / CARD).write_text(card.model_dump_json(indent=2), encoding="utf-8")
+    (folder / CARD_MARKDOWN).write_text(card.to_markdown(), encoding="utf-8")
+
+
+def _location(artifacts: str) -> str:
+    return artifacts if "://" in artifacts else Path(artifacts).resolve().as_uri()
+
+
+def git_commit() -> str:
+    """The commit this code is at; `unknown` outside a checkout."""
+    command = ["git", "-C", str(configs.FOLDER.parent), "rev-parse", "HEAD"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or "unknown"
