@@ -95,15 +95,18 @@ audit_trail = sa.Table(
 )
 
 
-def create_engine(url: str) -> sa.Engine:
-    """An engine with what this service relies on: WAL, foreign keys, patience."""
+def create_engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:
+    """An engine with what this service relies on: WAL, foreign keys, patience.
+
+    pool : None for the usual one
+    """
     # PostgreSQL is read through psycopg 3, whichever of its URL forms was given.
     parsed = make_url(url)
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if not parsed.drivername.startswith("sqlite"):
-        return sa.create_engine(parsed, pool_pre_ping=True)
-    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S})
+        return sa.create_engine(parsed, pool_pre_ping=True, poolclass=pool)
+    engine = sa.create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_S}, poolclass=pool)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

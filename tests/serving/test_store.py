@@ -1,0 +1,251 @@
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import sqlalchemy as sa
+
+from data.contract import ContractMismatch, ScoreRequest
+from serving.database import create_engine
+from serving.settings import ServingConfig
+from serving.store import Conflict, Event, Interview, KeyRow, Store
+
+SECRET = "我叫王芳"
+
+
+@pytest.fixture
+def owner(store: Store) -> str:
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+    return "owner"
+
+
+def interview(
+    store: Store, owner: str, plain: bytes = b"voice", region: str = "default"
+) -> Interview:
+    with store.vault.new() as writer:
+        writer.write(plain)
+    request = ScoreRequest(job="teller", transcript=SECRET, policy_region=region)
+    return Interview(owner, request, writer.sha256, writer.name, ".wav")
+
+
+def finished(store: Store, owner: str, tiny: ModuleType, tmp_path: Path, **kwargs: str) -> str:
+    path = tiny.recording(tmp_path / "a.wav", sounding=0.5)
+    score_id = store.accept(interview(store, owner, path.read_bytes(), **kwargs))
+    attempt = store.begin(score_id)
+    assert attempt is not None
+    assert store.finish(attempt, tiny.score(path, attempt.request))
+    return score_id
+
+
+def test_an_accepted_interview_waits_and_its_request_comes_back(store: Store, owner: str) -> None:
+    score_id = store.accept(interview(store, owner))
+    assert store.waiting() == [score_id]
+    assert store.status(score_id) == "queued"
+    attempt = store.begin(score_id)
+    assert attempt is not None
+    assert attempt.number == 1
+    assert attempt.request.transcript == SECRET
+    assert store.status(score_id) == "running"
+
+
+def test_a_finished_scorecard_is_read_back_under_the_id_of_its_score(
+    store: Store, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    score_id = finished(store, owner, tiny, tmp_path)
+    row = store.get(score_id)
+    assert row is not None
+    assert row.scorecard is not None
+    assert (row.status, row.scorecard["id"], row.scorecard["total"]) == ("completed", score_id, 50)
+    drawn = store.exhibit(score_id)
+    assert drawn is not None
+    assert drawn[0].id == score_id
+    assert store.waiting() == []
+    assert store.counts() == {("completed", ""): 1}
+
+
+def test_a_try_that_was_overtaken_writes_nothing(
+    store: Store, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    path = tiny.recording(tmp_path / "a.wav", sounding=0.5)
+    score_id = store.accept(interview(store, owner))
+    first, second = store.begin(score_id), store.begin(score_id)
+    assert first is not None
+    assert second is not None
+    scored = tiny.score(path, first.request)
+    assert not store.finish(first, scored)
+    assert store.finish(second, scored)
+    assert not store.abstain(second, "silence", "Nothing was said.")
+    assert store.begin(score_id) is None
+    assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+
+
+def test_the_database_file_says_nothing_about_the_candidate(
+    store: Store, config: ServingConfig, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    finished(store, owner, tiny, tmp_path)
+    store.close()
+    written = b"".join(path.read_bytes() for path in config.folder.glob("serving.db*"))
+    assert len(written) > 10_000
+    assert SECRET.encode() not in written
+    assert b"fluency" not in written
+
+
+def test_media_goes_when_scored_and_the_scorecard_stays(
+    store: Store, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    score_id = finished(store, owner, tiny, tmp_path)
+    assert len(store.vault.names()) == 1
+    store.delete_media(score_id)
+    assert store.vault.names() == []
+    assert store.exhibit(score_id) is not None
+
+
+def test_erasing_leaves_the_receipt_and_nothing_else(
+    store: Store, config: ServingConfig, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    score_id = finished(store, owner, tiny, tmp_path)
+    before = store.get(score_id)
+    assert before is not None
+    assert store.erase(score_id)
+    after = store.get(score_id)
+    assert after is not None
+    assert after.status == "cancelled"
+    assert after.erased_at is not None
+    assert after.scorecard is None
+    assert (after.receipt_sha256, after.input_sha256) == (
+        before.receipt_sha256,
+        before.input_sha256,
+    )
+    assert store.exhibit(score_id) is None
+    assert store.vault.names() == []
+    assert not store.erase(score_id)
+    with sqlite3.connect(config.folder / "serving.db") as raw:
+        row = raw.execute("SELECT sealed_request, sealed_scorecard, sealed_exhibit FROM scores")
+        assert row.fetchone() == (None, None, None)
+
+
+def test_a_score_erased_while_it_runs_stays_erased(
+    store: Store, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    path = tiny.recording(tmp_path / "a.wav", sounding=0.5)
+    score_id = store.accept(interview(store, owner))
+    attempt = store.begin(score_id)
+    assert attempt is not None
+    store.erase(score_id)
+    assert not store.finish(attempt, tiny.score(path, attempt.request))
+    assert store.exhibit(score_id) is None
+
+
+def test_the_sweep_removes_what_is_past_its_date_and_stray_uploads_of_yesterday(
+    store: Store, config: ServingConfig, owner: str, tiny: ModuleType, tmp_path: Path
+) -> None:
+    import os
+
+    kept = finished(store, owner, tiny, tmp_path, region="eu")
+    past = finished(store, owner, tiny, tmp_path, region="eu")
+    stray = interview(store, owner).media
+    os.utime(store.vault.media / stray, (0, 0))
+    with sqlite3.connect(config.folder / "serving.db") as raw:
+        raw.execute("UPDATE scores SET record_until = '2026-01-01T00:00:00Z' WHERE id = ?", [past])
+    assert store.sweep(24) == {"media": 2, "records": 1, "strays": 1}
+    assert store.vault.names() == []
+    assert store.status(kept) == "completed"
+    assert store.status(past) == "cancelled"
+    assert store.sweep(24) == {"media": 0, "records": 0, "strays": 0}
+
+
+def test_the_same_key_and_body_give_the_same_score(store: Store, owner: str) -> None:
+    token, earlier = store.reserve(owner, "key-1", 24)
+    assert earlier is None
+    with pytest.raises(Conflict) as conflict:
+        store.reserve(owner, "key-1", 24)
+    assert conflict.value.code == "in_flight"
+    first = store.accept_once(interview(store, owner), token, "body")
+    again, earlier = store.reserve(owner, "key-1", 24)
+    assert earlier == "body"
+    assert store.accept_once(interview(store, owner), again, "body") == (first[0], False)
+    with pytest.raises(Conflict) as conflict:
+        store.accept_once(interview(store, owner), again, "another body")
+    assert conflict.value.code == "other_body"
+    assert store.waiting() == [first[0]]
+
+
+def test_a_refused_request_frees_its_key_and_keys_of_others_do_not_meet(
+    store: Store, owner: str
+) -> None:
+    store.add_key(KeyRow("other", "scorer", "", b"salt", b"digest", revoked=False))
+    token, _ = store.reserve(owner, "key-1", 24)
+    assert store.reserve("other", "key-1", 24)[1] is None
+    store.release(token)
+    assert store.reserve(owner, "key-1", 24)[1] is None
+
+
+def test_fifty_threads_with_one_key_make_one_score(store: Store, owner: str) -> None:
+    def send(_: int) -> str:
+        try:
+            token, _ = store.reserve(owner, "key-1", 24)
+        except Conflict as conflict:
+            return conflict.code
+        return store.accept_once(interview(store, owner), token, "body")[0]
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = set(pool.map(send, range(50)))
+    assert len(answers - {"in_flight"}) == 1
+    assert len(store.waiting()) == 1
+
+
+def test_a_newer_interview_supersedes_the_older(store: Store, owner: str) -> None:
+    old = store.accept(interview(store, owner))
+    new = store.accept(interview(store, owner), supersedes=old)
+    row = store.get(old)
+    assert row is not None
+    assert (row.status, row.superseded_by) == ("superseded", new)
+    assert store.begin(old) is None
+    assert store.waiting() == [new]
+
+
+@pytest.mark.parametrize(
+    "statement", ["UPDATE audit_trail SET actor = 'x'", "DELETE FROM audit_trail"]
+)
+def test_the_audit_trail_can_only_grow(store: Store, config: ServingConfig, statement: str) -> None:
+    store.record(Event("owner", "score.read", "some-score", trace_id="t"))
+    with (
+        sqlite3.connect(config.folder / "serving.db") as raw,
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+    ):
+        raw.execute(statement)
+    assert [line["actor"] for line in store.trail()] == ["owner"]
+
+
+def test_a_database_written_by_newer_code_is_refused(store: Store, config: ServingConfig) -> None:
+    store.close()
+    with sqlite3.connect(config.folder / "serving.db") as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ContractMismatch, match="9999"):
+        Store.open(config)
+
+
+def test_the_migrations_make_the_tables_the_code_expects(
+    store: Store, config: ServingConfig
+) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    from serving.database import metadata
+
+    with create_engine(config.database_url).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_many_processes_may_start_at_once(config: ServingConfig) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        for opened in pool.map(lambda _: Store.open(config), range(8)):
+            assert opened.waiting() == []
+            opened.close()
+
+
+def test_sqlite_has_a_write_ahead_log_and_foreign_keys(store: Store, config: ServingConfig) -> None:
+    with create_engine(config.database_url).connect() as connection:
+        assert connection.scalar(sa.text("PRAGMA journal_mode")) == "wal"
+        assert connection.scalar(sa.text("PRAGMA foreign_keys")) == 1

@@ -1,0 +1,203 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from data.contract import ScoreRequest
+from serving import workflow
+from serving.settings import ServingConfig, load_config
+from serving.store import Interview, KeyRow, Store
+from serving.workflow import Queue, Worker
+
+HERE = Path(__file__).parent
+PATIENCE_S = 60
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def accept(store: Store) -> Callable[[bytes], str]:
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+
+    def accepted(plain: bytes) -> str:
+        with store.vault.new() as writer:
+            writer.write(plain)
+        request = ScoreRequest(job="teller")
+        return store.accept(Interview("owner", request, writer.sha256, writer.name, ".wav"))
+
+    return accepted
+
+
+@contextmanager
+def working(config: ServingConfig, store: Store, tiny: ModuleType) -> Iterator[Worker]:
+    workflow.prepare(config)
+    worker = Worker(config, store, tiny.score)
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop(wait_s=5)
+
+
+@contextmanager
+def worker_process(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "tiny_worker.py")],
+        env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_what_is_put_in_line_is_scored_and_its_recording_removed(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+) -> None:
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    with working(config, store, tiny):
+        queue = Queue(config)
+        queue.put(score_id)
+        queue.put(score_id)
+        until(lambda: store.status(score_id) == "completed" and not store.vault.names())
+        queue.close()
+    row = store.get(score_id)
+    assert row is not None
+    assert row.scorecard is not None
+    assert row.scorecard["total"] == 25
+    assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+
+
+def test_an_interview_nobody_put_in_line_is_found(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+) -> None:
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    with working(config, store, tiny):
+        until(lambda: store.status(score_id) == "completed")
+
+
+def test_an_unusable_recording_abstains_and_a_fault_of_ours_fails_after_retries(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(workflow, "BACKOFF_S", 0.05)
+    text, broken = accept(b"a text file"), accept(b"bug: Wang Fang said this")
+    with working(config, store, tiny):
+        until(lambda: store.waiting() == [])
+    abstained, failed = store.get(text), store.get(broken)
+    assert abstained is not None
+    assert failed is not None
+    assert (abstained.status, abstained.problem_code) == ("abstained", "not_media")
+    assert (failed.status, failed.problem_code) == ("failed", "scoring_failed")
+    assert len(store.vault.names()) == 1, "the recording of a failure is kept to be looked at"
+    broken_off = [r for r in caplog.records if r.getMessage() == "scoring broke off"]
+    assert len(broken_off) == config.attempts
+    assert "Wang" not in caplog.text
+
+
+def test_a_cancelled_interview_is_not_scored(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TINY_JOURNAL", str(tmp_path / "journal"))
+    cancelled = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    other = accept(tiny.recording(tmp_path / "b.wav", sounding=0.75).read_bytes())
+    store.erase(cancelled)
+    with working(config, store, tiny):
+        queue = Queue(config)
+        queue.put(cancelled)
+        queue.close()
+        until(lambda: store.status(other) == "completed")
+    assert len((tmp_path / "journal").read_text().splitlines()) == 2
+    assert store.status(cancelled) == "cancelled"
+
+
+def test_killed_in_the_middle_every_accepted_interview_ends_exactly_once(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+) -> None:
+    workflow.prepare(config)
+    queue = Queue(config)
+    journal = tmp_path / "journal"
+    journal.touch()
+    shares = [n / 10 for n in range(1, 7)]
+    ids = []
+    for share in shares:
+        ids.append(accept(tiny.recording(tmp_path / "a.wav", sounding=share).read_bytes()))
+        queue.put(ids[-1])
+    queue.close()
+    environment = {"TINY_JOURNAL": str(journal), "TINY_SECONDS": "0.3"}
+    with worker_process(**environment) as first:
+        # The third is being scored: its plain copy is open, nothing of it is written.
+        until(lambda: journal.read_text().count("begin") == 3)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    done = [score_id for score_id in ids if store.status(score_id) == "completed"]
+    assert len(done) < len(ids)
+    with worker_process(**environment):
+        until(lambda: store.waiting() == [])
+        until(lambda: store.vault.names() == [])
+    for score_id, share in zip(ids, shares, strict=True):
+        row = store.get(score_id)
+        assert row is not None
+        assert row.scorecard is not None
+        assert row.scorecard["total"] == pytest.approx(100 * share, abs=0.01)
+        assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+    assert journal.read_text().count("begin") == len(ids) + 1, "only the broken one was repeated"
+
+
+def test_a_living_worker_takes_over_from_a_dead_one(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = tmp_path / "journal"
+    journal.touch()
+    workflow.prepare(config)
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.5).read_bytes())
+    with worker_process(TINY_JOURNAL=str(journal), TINY_SECONDS="600") as stuck:
+        until(lambda: "begin" in journal.read_text())
+        with working(load_config(sweep_s=0.2), store, tiny):
+            assert store.status(score_id) == "running", "nobody takes it from a living worker"
+            stuck.kill()
+            until(lambda: store.status(score_id) == "completed")
+    assert journal.read_text().count("begin") == 1
