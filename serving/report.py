@@ -1,0 +1,321 @@
+"""The report of one scorecard: one HTML file, Chinese and English, that loads nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from data.contract import Curve, Exhibit, KeyFrame, Measure, Quality, Score, Scorecard, Word
+from serving.terms import Term, meaning, term
+
+PAGES = Path(__file__).parent / "pages"
+
+UNSURE = 0.5
+"""A word recognised with a lower probability is marked."""
+
+PHRASE_GAP_S = 0.6
+"""A pause this long between words starts a new line of the transcript."""
+
+PHRASE_WORDS = 24
+"""A line of the transcript is cut after so many words."""
+
+CHART = (1000, 100)
+"""Width and height of a chart in its own units; the page stretches it."""
+
+
+def render_report(
+    scorecard: Scorecard, exhibit: Exhibit, *, names: dict[str, dict[str, str]] | None = None
+) -> str:
+    """One HTML page that stands alone: works offline and sends nothing.
+
+    names : {"zh": …, "en": …} for job, question and competency keys, and for any
+        sentence of the scorecard (a reason) that is known in both languages
+    """
+    duration_s = _duration_s(scorecard, exhibit)
+    page = _pages().get_template("report.html")
+    return page.render(
+        card=scorecard,
+        exhibit=exhibit,
+        duration_s=duration_s,
+        total=_total(scorecard),
+        parts=_parts(scorecard),
+        phrases=list(_phrases(scorecard)),
+        joiner=_joiner(scorecard.language),
+        tracks=_tracks(exhibit, duration_s),
+        segments=[_span(start, end, duration_s) for start, end in exhibit.speech_segments],
+        key_frames=sorted(exhibit.key_frames, key=_frame_time),
+        measures=_other_measures(scorecard),
+        quality=_quality_rows(scorecard.quality),
+        ticks=_ticks(duration_s),
+        say=partial(term, names=names),
+        script=_script(),
+        script_hash=_script_hash(),
+    )
+
+
+@cache
+def _pages() -> Environment:
+    pages = Environment(
+        loader=FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters |= {"clock": clock, "ten": ten, "number": number, "place": _place}
+    pages.globals |= {"UNSURE": UNSURE, "meaning": meaning}
+    return pages
+
+
+@cache
+def _script() -> Markup:
+    """The page's own script, constant text of this repository: the only trusted markup."""
+    return Markup((PAGES / "report.js").read_text(encoding="utf-8"))
+
+
+@cache
+def _script_hash() -> str:
+    """For the content security policy: the browser runs this script and no other."""
+    digest = hashlib.sha256(_script().encode("utf-8")).digest()
+    return base64.b64encode(digest).decode("ascii")
+
+
+# --- numbers as people read them -------------------------------------------------
+
+
+def ten(points: float) -> str:
+    """Points of 100 as a number out of ten with one decimal."""
+    return f"{points / 10:.1f}"
+
+
+def clock(time_s: float) -> str:
+    """Minutes and seconds: 75.4 is 1:15."""
+    minutes, seconds = divmod(int(time_s), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+def number(value: float, unit: str = "") -> str:
+    """A share as per cent; else two decimals below 10, one below 100, none above."""
+    if unit == "1" and abs(value) <= 1:
+        return f"{100 * value:.0f}%"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+# --- scores ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Total:
+    """The total with its interval. All None: there is none, see `reason`."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+    reason: str
+
+
+def _total(scorecard: Scorecard) -> Total:
+    return Total(scorecard.total, scorecard.total_low, scorecard.total_high, scorecard.total_reason)
+
+
+def _parts(scorecard: Scorecard) -> list[tuple[str, list[Score]]]:
+    """Scores by part, what was said before how it was said."""
+    order = ("competency", "speech", "expression")
+    ranked = sorted(scorecard.scores, key=lambda score: order.index(score.part))
+    return [(part, list(scores)) for part, scores in groupby(ranked, key=lambda s: s.part)]
+
+
+def _other_measures(scorecard: Scorecard) -> list[Measure]:
+    """Measures that no score shows as its evidence already."""
+    shown = {item.name for score in scorecard.scores for item in score.evidence}
+    return [measure for measure in scorecard.measures if measure.name not in shown]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value stands beside its reference range, in per cent of the bar's width."""
+
+    value: float
+    low: float
+    high: float
+
+
+def _place(value: float, low: float, high: float) -> Place:
+    """The bar shows the reference range in its middle half; a value beyond stays at the end."""
+    width = max(high - low, 1e-9)
+    position = 25 + 50 * (value - low) / width
+    return Place(min(98.0, max(2.0, position)), 25.0, 75.0)
+
+
+# --- transcript ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """Words between two pauses."""
+
+    start_s: float
+    words: tuple[Word, ...]
+
+
+def _phrases(scorecard: Scorecard) -> Iterator[Phrase]:
+    """Lines of the transcript: cut at pauses, and where a line would grow too long."""
+    words = scorecard.transcript.words if scorecard.transcript else ()
+    line: list[Word] = []
+    for word in words:
+        paused = bool(line) and word.start_s - line[-1].end_s >= PHRASE_GAP_S
+        if paused or len(line) >= PHRASE_WORDS:
+            yield Phrase(line[0].start_s, tuple(line))
+            line = []
+        line.append(word)
+    if line:
+        yield Phrase(line[0].start_s, tuple(line))
+
+
+def _joiner(language: str) -> str:
+    """What stands between two words: nothing in Chinese."""
+    return "" if language == "zh" else " "
+
+
+# --- timeline --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time in per cent of the recording."""
+
+    left: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """A curve drawn in CHART units. low, high: the values at its bottom and top."""
+
+    curve: Curve
+    path: str
+    gaps: tuple[Span, ...]
+    low: float
+    high: float
+
+
+def _duration_s(scorecard: Scorecard, exhibit: Exhibit) -> float:
+    """Time axis: the recording, or further where a measure says it is longer."""
+    curves = (*exhibit.expression, *((exhibit.level,) if exhibit.level else ()))
+    ends = [curve.times_s[-1] for curve in curves if curve.times_s]
+    ends += [end for _, end in exhibit.speech_segments]
+    longest: float = max(scorecard.quality.duration_s, 0.1, *ends)
+    return longest
+
+
+def _span(start_s: float, end_s: float, duration_s: float) -> Span:
+    return Span(100 * start_s / duration_s, 100 * (end_s - start_s) / duration_s)
+
+
+def _tracks(exhibit: Exhibit, duration_s: float) -> list[Track]:
+    curves = [exhibit.level] if exhibit.level else []
+    curves += exhibit.expression
+    return [_track(curve, duration_s) for curve in curves if curve.times_s]
+
+
+def _track(curve: Curve, duration_s: float) -> Track:
+    low, high = _range(curve)
+    width, height = CHART
+
+    def point(time_s: float, value: float) -> str:
+        x = width * time_s / duration_s
+        return f"{x:.1f},{height * (1 - (value - low) / (high - low)):.1f}"
+
+    pieces = []
+    for known, run in _runs(curve):
+        if known:
+            points = [point(time_s, value) for time_s, value in run if value is not None]
+            points += points[-1:] if len(points) == 1 else []
+            pieces.append("M" + "L".join(points))
+    return Track(curve, "".join(pieces), tuple(_gaps(curve, duration_s)), low, high)
+
+
+def _range(curve: Curve) -> tuple[float, float]:
+    """Shares are drawn from 0 to 1; degrees around 0; the rest from least to most."""
+    values = [value for value in curve.values if value is not None]
+    if curve.unit == "1":
+        return 0.0, 1.0
+    if not values:
+        return 0.0, 1.0
+    low, high = min(values), max(values)
+    if low < 0 < high:
+        reach = max(-low, high)
+        return -reach, reach
+    return (low, high) if high - low > 1e-9 else (low - 1, high + 1)
+
+
+Run = list[tuple[float, float | None]]
+
+
+def _runs(curve: Curve) -> Iterator[tuple[bool, Run]]:
+    """Stretches in which the value is known, and those in which it is not."""
+    pairs = zip(curve.times_s, curve.values, strict=True)
+    known: Callable[[tuple[float, float | None]], bool] = lambda pair: pair[1] is not None  # noqa: E731
+    for is_known, run in groupby(pairs, key=known):
+        yield is_known, list(run)
+
+
+def _gaps(curve: Curve, duration_s: float) -> Iterator[Span]:
+    steps = [after - before for before, after in pairwise(curve.times_s)]
+    step_s = sorted(steps)[len(steps) // 2] if steps else 0.0
+    for known, run in _runs(curve):
+        if not known:
+            start, end = max(0.0, run[0][0] - step_s / 2), run[-1][0] + step_s / 2
+            yield _span(start, min(end, duration_s), duration_s)
+
+
+def _frame_time(frame: KeyFrame) -> float:
+    return frame.time_s
+
+
+def _ticks(duration_s: float) -> list[float]:
+    """Times to write under the timeline: at most eight, on round seconds."""
+    steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
+    step = next((s for s in steps if duration_s <= 8 * s), 3600)
+    return [float(t) for t in range(0, int(duration_s) + 1, step)]
+
+
+# --- quality ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class QualityRow:
+    """A measure of the recording; value None: that track is absent or was not looked at."""
+
+    name: Term
+    value: str | None
+    unit: Term
+
+
+def _quality_rows(quality: Quality) -> list[QualityRow]:
+    rows: list[tuple[Term, float | None, str]] = [
+        (Term("时长", "Duration"), quality.duration_s, "s"),
+        (Term("说话时间", "Time speaking"), quality.speech_s, "s"),
+        (Term("信噪比", "Signal to noise"), quality.snr_db, "dB"),
+        (Term("频带宽度", "Bandwidth"), quality.bandwidth_hz, "Hz"),
+        (Term("削波比例", "Clipped samples"), quality.clipping_ratio, "1"),
+        (Term("恰有一张脸的画面", "Frames with exactly one face"), quality.one_face_share, "1"),
+        (Term("查看的画面数", "Frames looked at"), quality.face_frames, ""),
+        (Term("画面亮度", "Brightness"), quality.brightness, "1"),
+    ]
+    shown = [
+        QualityRow(name, None if value is None else number(value, unit), term(unit))
+        for name, value, unit in rows
+    ]
+    size = f"{quality.width} × {quality.height}" if quality.width and quality.height else None
+    return [*shown, QualityRow(Term("画面尺寸", "Picture size"), size, Term("像素", "pixels"))]

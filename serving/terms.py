@@ -1,0 +1,164 @@
+"""Chinese and English words for the keys that appear on pages."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Term(NamedTuple):
+    """One text in both languages."""
+
+    zh: str
+    en: str
+
+
+def term(key: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+    """What people read for `key`: the caller's names first, then TERMS, else the key itself.
+
+    names : key or sentence -> {"zh": …, "en": …}; a missing language falls back to the other
+    """
+    given = (names or {}).get(key)
+    if given:
+        either = next(iter(given.values()))
+        return Term(given.get("zh", either), given.get("en", either))
+    if key in TERMS:
+        return TERMS[key]
+    words = key.replace("_", " ")
+    return Term(words, words)
+
+
+TERMS = {
+    # parts and aspects
+    "speech": Term("语音表达", "Speech"),
+    "expression": Term("面部表现", "Expression"),
+    "competency": Term("胜任力", "Competency"),
+    "weights": Term("权重", "Weights"),
+    "fluency": Term("流利度", "Fluency"),
+    "prosody": Term("语调韵律", "Prosody"),
+    # speech measures
+    "speech_rate": Term("语速（全程）", "Speech rate"),
+    "articulation_rate": Term("语速（不计停顿）", "Articulation rate"),
+    "pause_ratio": Term("停顿占比", "Pause share"),
+    "longest_pause": Term("最长停顿", "Longest pause"),
+    "f0_level": Term("音高", "Pitch level"),
+    "f0_range": Term("音高变化范围", "Pitch range"),
+    "level_range": Term("音量变化范围", "Loudness range"),
+    "voiced_ratio": Term("浊音占比", "Voiced share"),
+    "filled_pauses": Term("语气填充词", "Filled pauses"),
+    "level": Term("音量", "Level"),
+    # expression over time
+    "smile": Term("微笑幅度", "Smile"),
+    "mouth_corners_down": Term("嘴角下拉", "Mouth corners down"),
+    "mouth_press": Term("抿嘴", "Lips pressed"),
+    "mouth_pucker": Term("嘟嘴", "Lips puckered"),
+    "mouth_stretch": Term("嘴角横向拉伸", "Mouth stretched"),
+    "upper_lip_raise": Term("上唇抬起", "Upper lip raised"),
+    "lower_lip_down": Term("下唇下拉", "Lower lip lowered"),
+    "jaw_open": Term("张口幅度", "Jaw opening"),
+    "mouth_opening": Term("嘴唇张开", "Mouth opening"),
+    "brow_raise": Term("抬眉", "Brow raise"),
+    "brow_lower": Term("皱眉", "Brow lowered"),
+    "eye_squint": Term("眯眼", "Eye squint"),
+    "eye_wide": Term("睁大眼", "Eyes wide"),
+    "eye_closure": Term("闭眼", "Eye closure"),
+    "eye_aperture": Term("眼睛张开", "Eye opening"),
+    "head_yaw": Term("头部左右转动", "Head turn"),
+    "head_pitch": Term("头部俯仰", "Head raise"),
+    "head_roll": Term("头部倾斜", "Head tilt"),
+    "gaze_yaw": Term("视线左右偏移", "Gaze sideways"),
+    "gaze_pitch": Term("视线上下偏移", "Gaze up or down"),
+    "camera_angle": Term("视线与镜头夹角", "Gaze angle from the camera"),
+    "face_x": Term("面部横向位置", "Face position, across"),
+    "face_y": Term("面部纵向位置", "Face position, down"),
+    "face_height": Term("面部高度", "Face height"),
+    # expression of a whole response
+    "smile_share": Term("微笑时间占比", "Time with a smile"),
+    "smile_intensity": Term("平均微笑幅度", "Mean smile"),
+    "brow_movement": Term("眉部活动", "Brow movement"),
+    "blink_rate": Term("眨眼频率", "Blink rate"),
+    "blink_duration": Term("眨眼时长", "Blink duration"),
+    "gaze_to_camera_share": Term("看向镜头的时间占比", "Time with gaze toward the camera"),
+    "longest_look_away": Term("最长移开视线", "Longest look away"),
+    "head_turn": Term("头部转动角度", "Head turn"),
+    "head_raise": Term("头部抬起角度", "Head raise"),
+    "head_tilt": Term("头部倾斜角度", "Head tilt"),
+    "head_movement": Term("头部转动速度", "Head movement"),
+    "nods": Term("点头", "Nods"),
+    "shakes": Term("摇头", "Head shakes"),
+    "expressiveness": Term("面部动作变化", "Variation of facial movement"),
+    "face_offset": Term("面部偏离画面中心", "Face off centre"),
+    # language measures
+    "units": Term("答案长度", "Length of the answer"),
+    "sentences": Term("句数", "Sentences"),
+    "units_per_sentence": Term("平均句长", "Sentence length"),
+    "lexical_variety": Term("用词丰富度", "Variety of words"),
+    "connectives": Term("连接词", "Connectives"),
+    "numbers": Term("数字与金额", "Numbers and amounts"),
+    "own_acts": Term("本人行动", "Own actions told"),
+    # units
+    "1": Term("", ""),
+    "s": Term("秒", "s"),
+    "deg": Term("°", "°"),
+    "degrees": Term("°", "°"),
+    "Hz": Term("赫兹", "Hz"),
+    "dB": Term("分贝", "dB"),
+    "dBFS": Term("dBFS", "dBFS"),
+    "semitones": Term("半音", "semitones"),
+    "syllables/s": Term("音节/秒", "syllables/s"),
+    "1/min": Term("次/分钟", "per minute"),
+    "deg/s": Term("°/秒", "°/s"),
+    "count": Term("", ""),
+    "1/100 units": Term("每百字词", "per 100 words"),
+    # what was expected of the recording
+    "zh": Term("中文", "Chinese"),
+    "en": Term("英文", "English"),
+    "und": Term("未识别", "not identified"),
+    "recognised": Term("自动识别", "recognised automatically"),
+    "supplied": Term("由人提供", "supplied by a person"),
+    "completed": Term("已完成", "completed"),
+    "abstained": Term("未评分", "abstained"),
+    "default": Term("默认", "default"),
+}
+
+
+MEANINGS_ZH = {
+    "speech_rate": "整段回答中每秒的音节数",
+    "articulation_rate": "说话时每秒的音节数，不计停顿",
+    "pause_ratio": "从第一句到最后一句之间，静默所占的比例",
+    "longest_pause": "两段话之间最长的静默",
+    "f0_level": "浊音帧基频的中位数",
+    "f0_range": "基频第 10 到第 90 百分位的跨度",
+    "level_range": "说话时音量第 10 到第 90 百分位的跨度",
+    "voiced_ratio": "说话时间中浊音所占的比例",
+    "filled_pauses": "每分钟识别到的“嗯”“呃”“um”“uh”等",
+    "smile_share": "可见微笑的时间所占的比例",
+    "smile_intensity": "微笑幅度的平均值，0 为无，100% 为最大",
+    "brow_movement": "抬眉幅度的标准差",
+    "mouth_opening": "双唇间距与嘴宽之比",
+    "blink_rate": "面部可见且朝向镜头时每分钟的眨眼次数",
+    "blink_duration": "一次眨眼的平均时长",
+    "gaze_to_camera_share": "目光朝向镜头的时间所占的比例",
+    "longest_look_away": "目光不朝向镜头的最长时间",
+    "head_turn": "头部偏离镜头方向的左右角度，中位数",
+    "head_raise": "头部朝向高于镜头的角度，中位数",
+    "head_tilt": "头部侧倾角度，中位数",
+    "head_movement": "头部转动的平均速度",
+    "nods": "每分钟快速低头再抬起的次数",
+    "shakes": "每分钟快速左右转头的次数",
+    "expressiveness": "各项面部动作标准差的平均值",
+    "face_height": "面部高度占画面高度的比例，中位数",
+    "face_offset": "面部到画面中心的距离，以面宽计，中位数",
+    "units": "答案中的汉字、词和数字的个数",
+    "sentences": "答案的句数",
+    "units_per_sentence": "每句的字词数",
+    "lexical_variety": "不同字词数除以总字词数的平方根",
+    "connectives": "“因为”“首先”“所以”“但是”等连接词",
+    "numbers": "数字与金额，如“三个工作日”“80%”",
+    "own_acts": "以第一人称讲述的行动，如“我联系”",
+}
+"""What a measure means; the English sentence stands in data/contract.py."""
+
+
+def meaning(name: str, english: str) -> Term:
+    """What the measure `name` means; where no Chinese is known, the English sentence."""
+    return Term(MEANINGS_ZH.get(name, english), english)
