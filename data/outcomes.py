@@ -159,7 +159,7 @@ def _checked(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
     if table is None:
         table = pd.DataFrame({column: [] for column in schema.columns})
     try:
-        return schema.validate(table, lazy=True)[list(schema.columns)]
+        return schema.validate(table, lazy=True)[list(schema.columns)].reset_index(drop=True)
     except pa.errors.SchemaErrors as error:
         raise BadTable(f"{name}.csv: {_first(error.failure_cases)}") from error
 

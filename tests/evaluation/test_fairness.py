@@ -17,6 +17,7 @@ from evaluation.fairness import (
     intersection,
     median_ties,
     smd,
+    top_half,
 )
 
 
@@ -190,6 +191,7 @@ def test_the_gap_of_a_composite_is_that_of_the_weighted_sum():
         (lambda: impact_table(pd.Series([True, None]), pd.Series(["a", "b"])), "1 of 2 people"),
         (lambda: above_median(pd.Series([1.0, np.nan])), "a score for everyone"),
         (lambda: common_odds([True, False], [True, True], [0, 0]), "No stratum"),
+        (lambda: top_half([0, 1], [1, 2], [1, 0], [0, 1]), "retained high performer"),
         (lambda: smd([1], [1, 2]), "two people in each group, got 1 and 2"),
         (lambda: smd([1, 1], [2, 2]), "vary within a group"),
         (lambda: composite_gap([0], [1], [[1]]), "other than 0"),
@@ -198,3 +200,25 @@ def test_the_gap_of_a_composite_is_that_of_the_weighted_sum():
 def test_a_fairness_measure_without_a_value_says_why(call, says):
     with pytest.raises(UndefinedMetric, match=says):
         call()
+
+
+def test_selecting_the_top_half_by_hand():
+    # places for two of four: the first (high, retained, focal) and second (high) are taken
+    found = top_half([1, 1, 0, 1], [9, 8, 7, 6], [1, 0, 1, 1], [1, 0, 1, 0])
+    assert found.high_performers == pytest.approx(2 / 3)
+    assert found.retained == pytest.approx(1 / 3)
+    assert found.both == pytest.approx(1 / 2)
+    assert found.ratio == 1
+    assert found.score == pytest.approx(25 * 2 / 3 + 25 / 3 + 50 / 2)
+
+
+def test_people_who_tie_at_the_cut_share_its_places_whatever_their_order():
+    found = top_half([1, 0, 1, 0], [5, 5, 5, 5], [1, 1, 1, 1], [0, 1, 0, 1])
+    assert (found.high_performers, found.retained, found.ratio) == (0.5, 0.5, 1)
+    assert found.score == 50
+
+
+def test_a_ratio_of_half_costs_fifty_points():
+    found = top_half([1, 1, 0, 0, 1, 0], [6, 5, 4, 3, 2, 1], [1] * 6, [0, 0, 1, 1, 0, 1])
+    assert found.ratio == pytest.approx(0.5)
+    assert found.score == pytest.approx(found.accuracy - 50)
