@@ -270,7 +270,9 @@ SPEECH_MEASURES = (
     Column("f0_range", "semitones", "10th to 90th percentile of the fundamental frequency"),
     Column("level_range", "dB", "10th to 90th percentile of the level while speaking"),
     Column("voiced_ratio", "1", "share of speaking time that is voiced"),
-    Column("filled_pauses", "1/min", "um, uh, 嗯, 呃 … recognised per minute; absent without words"),
+    Column(
+        "filled_pauses", "1/min", "um, uh, 嗯, 呃 … recognised per minute; absent without words"
+    ),
 )
 
 SPEECH = FeatureSet(
@@ -356,3 +358,140 @@ class Scored:
 
     scorecard: Scorecard
     exhibit: Exhibit
+
+
+# --- expression: observable behaviour of the face, never a feeling -----------------
+
+CAMERA_ANGLE_MEANING = "angle between gaze (head and eyes together) and the line to the camera"
+
+EXPRESSION = FeatureSet(
+    "expression",
+    1,
+    (
+        Column("smile", "1", "mouth corners pulled up and out, mean of left and right"),
+        Column("mouth_corners_down", "1", "mouth corners pulled down"),
+        Column("mouth_press", "1", "lips pressed together"),
+        Column("mouth_pucker", "1", "lips drawn together and forward"),
+        Column("mouth_stretch", "1", "mouth corners pulled sideways"),
+        Column("upper_lip_raise", "1", "upper lip raised"),
+        Column("lower_lip_down", "1", "lower lip lowered"),
+        Column("jaw_open", "1", "jaw lowered"),
+        Column("mouth_opening", "1", "gap between the lips over the width of the mouth"),
+        Column("brow_raise", "1", "brows raised, mean of inner and outer parts"),
+        Column("brow_lower", "1", "brows lowered"),
+        Column("eye_squint", "1", "lower lids raised"),
+        Column("eye_wide", "1", "upper lids raised"),
+        Column("eye_closure", "1", "lids closed, mean of both eyes"),
+        Column("eye_aperture", "1", "gap between the lids over the width of the eye, both eyes"),
+        Column("head_yaw", "deg", "head turned from the camera; positive: to the image's right"),
+        Column("head_pitch", "deg", "head raised above the camera; negative: lowered"),
+        Column("head_roll", "deg", "head tilted; positive: counter-clockwise in the image"),
+        Column("gaze_yaw", "deg", "gaze beside the camera, head and eyes; positive: image's right"),
+        Column("gaze_pitch", "deg", "gaze above the camera, head and eyes; negative: below"),
+        Column("camera_angle", "deg", CAMERA_ANGLE_MEANING),
+        Column("face_x", "1", "centre of the face, 0 left to 1 right edge of the picture"),
+        Column("face_y", "1", "centre of the face, 0 top to 1 bottom edge of the picture"),
+        Column("face_height", "1", "height of the face over the height of the picture"),
+    ),
+)
+"""Time series, one row an analysed frame. Columns in unit 1 without another meaning
+are blendshapes, 0 (absent) to 1 (full). Left and right are averaged, so a mirror
+image changes nothing but the sign of yaw and roll and face_x."""
+
+EXPRESSION_MEASURES = (
+    Column("smile_share", "1", "share of the time with a visible smile"),
+    Column("smile_intensity", "1", "mean smile, 0 none to 1 full"),
+    Column("brow_movement", "1", "standard deviation of brow raising"),
+    Column("mouth_opening", "1", "mean gap between the lips over the width of the mouth"),
+    Column("blink_rate", "1/min", "blinks per minute of a visible face turned to the camera"),
+    Column("blink_duration", "s", "mean duration of a blink"),
+    Column("gaze_to_camera_share", "1", "share of the time with gaze toward the camera"),
+    Column("longest_look_away", "s", "longest time without gaze toward the camera"),
+    Column("head_turn", "deg", "median turn of the head away from the camera, either side"),
+    Column("head_raise", "deg", "median height of the head's direction above the camera"),
+    Column("head_tilt", "deg", "median sideways tilt of the head, either side"),
+    Column("head_movement", "deg/s", "mean speed of head rotation"),
+    Column("nods", "1/min", "quick lowerings of the head and back, per minute"),
+    Column("shakes", "1/min", "quick turns of the head to one side and the other, per minute"),
+    Column("expressiveness", "1", "mean standard deviation of the facial movements"),
+    Column("face_height", "1", "median height of the face over the height of the picture"),
+    Column("face_offset", "1", "median distance of the face from the picture's centre, widths"),
+)
+"""Summaries of one response. Shown, never scored without a head trained on ratings."""
+
+
+# --- language ----------------------------------------------------------------
+# A unit is one Chinese character, one word of another script, or one number. "New"
+# units are those the question did not already say.
+
+LANGUAGE_MEASURES = (
+    Column("units", "count", "Chinese characters, words and numbers of the answer"),
+    Column("sentences", "count", "sentences of the answer"),
+    Column("units_per_sentence", "count", "units over sentences"),
+    Column("lexical_variety", "1", "different units over the square root of all units"),
+    Column(
+        "connectives", "1/100 units", "because, first, so, however … (因为, 首先, 所以, 但是 …)"
+    ),
+    Column("numbers", "1/100 units", "numbers and amounts: 三个工作日, 80%, 12"),
+    Column("own_acts", "1/100 units", "acts told in the first person: I called, 我联系"),
+)
+
+LANGUAGE_COMPARISONS = (
+    *(
+        Column(f"{size}_{measure}", "1", f"{meaning}, {size} of units")
+        for size in ("singles", "pairs", "triples", "quadruples")
+        for measure, meaning in (
+            ("precision", "share of the answer's units that a reference has"),
+            ("recall", "share of a reference's units that the answer has"),
+            ("f1", "harmonic mean of precision and recall"),
+        )
+    ),
+    *(
+        Column(f"new_{size}_{measure}", "1", f"{meaning}, not counting what the question said")
+        for size in ("singles", "pairs", "triples")
+        for measure, meaning in (
+            ("precision", "share of the answer's different units that a reference has"),
+            ("recall", "share of a reference's different units that the answer has"),
+        )
+    ),
+    Column("question_precision", "1", "share of the answer's pairs that the question has"),
+    Column("question_recall", "1", "share of the question's pairs that the answer has"),
+    Column("order_recall", "1", "longest common subsequence over the reference's units"),
+    Column("order_precision", "1", "longest common subsequence over the answer's units"),
+    Column("reference_cosine", "1", "cosine of answer and reference"),
+    Column("question_cosine", "1", "cosine of answer and question"),
+    Column("cosine_gain", "1", "reference_cosine less question_cosine"),
+    Column("sentence_cosine", "1", "cosine of the two mean sentence embeddings"),
+    Column("coverage", "1", "best clause cosine of each reference clause, mean by length"),
+    Column("coverage_mean", "1", "best clause cosine of each reference clause, plain mean"),
+    Column("coverage_worst", "1", "best clause cosine of the reference clause covered least"),
+    Column("coverage_share", "1", "share of reference clauses with a clause above 0.6"),
+    Column("clause_relevance", "1", "best reference cosine of each clause of the answer, mean"),
+    Column("clause_relevance_worst", "1", "the same for the clause that fits least"),
+    Column("best_clause", "1", "highest cosine of a clause of the answer and one of a reference"),
+    Column(
+        "unit_coverage", "1", "units of each reference clause in its best clause, mean by length"
+    ),
+    Column("unit_coverage_worst", "1", "units of the reference clause covered least"),
+    Column("term_recall", "1", "share of the reference's new numbers and foreign terms; -1 none"),
+    Column("term_precision", "1", "share of the answer's new numbers and terms that fit; -1 none"),
+    Column("verdict", "1", "1 both open with the same yes or no, -1 with opposite ones, else 0"),
+    Column("negation_gap", "1", "negations a unit of the answer less those of the reference"),
+    Column("log_units", "ln", "units of the answer"),
+    Column("log_reference_units", "ln", "units of the nearest reference"),
+    Column("log_length_ratio", "ln", "units of the answer over those of the nearest reference"),
+    Column("clause_ratio", "1", "clauses of the answer over those of the nearest reference"),
+)
+
+LANGUAGE = FeatureSet(
+    "language",
+    1,
+    LANGUAGE_MEASURES
+    + LANGUAGE_COMPARISONS
+    + tuple(
+        Column(f"{text}_embedding_{i}", "1", f"sentence embedding of the {text}, dimension {i}")
+        for text in ("answer", "question")
+        for i in range(EMBEDDING_WIDTH)
+    ),
+)
+"""Comparisons are taken with each reference and the best is kept."""
