@@ -13,8 +13,19 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from data.contract import Curve, Exhibit, KeyFrame, Measure, Quality, Score, Scorecard, Word
-from serving.terms import Term, meaning, term
+from data.contract import (
+    Curve,
+    Evidence,
+    Exhibit,
+    KeyFrame,
+    Measure,
+    NotScored,
+    Quality,
+    Score,
+    Scorecard,
+    Word,
+)
+from serving.terms import Term, meaning, sentence, term, why_not
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -55,7 +66,10 @@ def render_report(
         measures=_other_measures(scorecard),
         quality=_quality_rows(scorecard.quality),
         ticks=_ticks(duration_s),
+        refusals=_refusals(scorecard.not_scored),
         say=partial(term, names=names),
+        sentence=partial(sentence, names=names),
+        why_not=partial(why_not, names=names),
         script=_script(),
         script_hash=_script_hash(),
     )
@@ -128,11 +142,45 @@ def _total(scorecard: Scorecard) -> Total:
     return Total(scorecard.total, scorecard.total_low, scorecard.total_high, scorecard.total_reason)
 
 
-def _parts(scorecard: Scorecard) -> list[tuple[str, list[Score]]]:
+@dataclass(frozen=True)
+class PartScores:
+    """The scores of one part. shared : evidence that all of them rest on, shown once."""
+
+    part: str
+    scores: tuple[Score, ...]
+    shared: tuple[Evidence, ...]
+
+
+def _parts(scorecard: Scorecard) -> list[PartScores]:
     """Scores by part, what was said before how it was said."""
     order = ("competency", "speech", "expression")
     ranked = sorted(scorecard.scores, key=lambda score: order.index(score.part))
-    return [(part, list(scores)) for part, scores in groupby(ranked, key=lambda s: s.part)]
+    parts = []
+    for part, group in groupby(ranked, key=lambda score: score.part):
+        scores = tuple(group)
+        same = len(scores) > 1 and len({score.evidence for score in scores}) == 1
+        parts.append(PartScores(part, scores, scores[0].evidence if same else ()))
+    return parts
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Names of one part that have no score for one reason."""
+
+    part: str
+    names: tuple[str, ...]
+    code: str
+    reason: str
+
+
+def _refusals(not_scored: tuple[NotScored, ...]) -> list[Refusal]:
+    """What was not scored, a line a reason; what another question asks comes last."""
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for item in sorted(not_scored, key=lambda item: item.code == "not_asked"):
+        grouped.setdefault((item.part, item.code, item.reason), []).append(item.name)
+    return [
+        Refusal(part, tuple(names), code, reason) for (part, code, reason), names in grouped.items()
+    ]
 
 
 def _other_measures(scorecard: Scorecard) -> list[Measure]:

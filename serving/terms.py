@@ -1,7 +1,8 @@
-"""Chinese and English words for the keys that appear on pages."""
+"""Chinese and English words for the keys and sentences that appear on pages."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 
@@ -35,6 +36,8 @@ TERMS = {
     "weights": Term("权重", "Weights"),
     "fluency": Term("流利度", "Fluency"),
     "prosody": Term("语调韵律", "Prosody"),
+    "accuracy": Term("发音准确度", "Pronunciation accuracy"),
+    "total": Term("整体朗读质量", "Overall delivery"),
     # speech measures
     "speech_rate": Term("语速（全程）", "Speech rate"),
     "articulation_rate": Term("语速（不计停顿）", "Articulation rate"),
@@ -162,3 +165,75 @@ MEANINGS_ZH = {
 def meaning(name: str, english: str) -> Term:
     """What the measure `name` means; where no Chinese is known, the English sentence."""
     return Term(MEANINGS_ZH.get(name, english), english)
+
+
+CODES_ZH = {
+    "no_audio_track": "录音没有声音轨道。",
+    "no_video": "录音没有可读取的画面。",
+    "silence": "录音中没有人说话。",
+    "too_little_speech": "说话时间太短，不足以评分。",
+    "too_noisy": "背景噪声过大，不足以评分。",
+    "too_narrow": "声音频带过窄，不足以评分。",
+    "clipped": "声音失真（削波）过多，不足以评分。",
+    "too_dark": "画面太暗，未作测量。",
+    "no_face": "看得见面部的画面太少，未作测量。",
+    "several_faces": "画面中有两张或更多的脸，无法确定测量的是谁，需要人工查看。",
+    "language_not_validated": "该版本未在这种语言上验证，只给出测量值，不评分。",
+    "other_language": "回答所用的语言与要求不同。",
+    "language_unknown": "题库没有这种语言的文本。",
+    "no_question": "请求没有指定问题，无从比较答案。",
+    "no_words": "没有识别到任何词语。",
+    "transcript_uncertain": "识别出的文字把握太低，需要人工收听。",
+    "low_effort": "这些话不构成一次作答。",
+    "not_asked": "由该职位的其他问题考察。",
+    "no_head": "只测量并展示行为，不评分：没有可供学习的人工评分，详见模型卡。",
+    "accommodation": "应候选人的要求，不作评估。",
+    "off_in_region": "当地政策不允许，未作测量。",
+}
+"""Why a part has no score, by the stable code of `NotScored`."""
+
+SENTENCES_ZH = (
+    (r"^provisional scores: (.+)$", r"含暂定分数：\1"),
+    (r"^not scored: (.+)$", r"有未评分的部分：\1"),
+    (r"^the transcript was supplied by the caller$", "文字稿由调用方提供"),
+    (
+        r"^(\d+) % of the weight the question asks for is scored; ",
+        r"本题要求的权重中有 \1% 可计入总分；",
+    ),
+    (r"provisional and not accepted by the job's configuration: ", "暂定且该职位不采纳的："),
+    (r"; not scored: ", "；未评分的："),
+    (r"；not scored: ", "；未评分的："),
+)
+"""Sentences that scoring writes in English, with what stays of them in Chinese."""
+
+
+def sentence(text: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+    """A reason in both languages; in Chinese as written where no translation is known."""
+    if text in (names or {}):
+        return term(text, names)
+    chinese = text
+    for pattern, translation in SENTENCES_ZH:
+        chinese = re.sub(pattern, translation, chinese)
+    if chinese == text:
+        return Term(text, _named(text, names).en)
+    return Term(_named(chinese, names).zh.replace(", ", "、"), _named(text, names).en)
+
+
+def _named(text: str, names: dict[str, dict[str, str]] | None) -> Term:
+    """The text with every known key that stands in a list replaced by its name."""
+    keys = {*(names or {}), "fluency", "prosody", "accuracy", "expression"}
+
+    def replaced(language: str) -> str:
+        def word(match: re.Match[str]) -> str:
+            return str(getattr(term(match[0], names), language)) if match[0] in keys else match[0]
+
+        return re.sub(r"(?<=[:,：] )[a-z_]+\b|(?<=：)[a-z_]+\b", word, text)
+
+    return Term(replaced("zh"), replaced("en"))
+
+
+def why_not(code: str, reason: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+    """Why something was not scored: the English sentence has the numbers, the code the Chinese."""
+    if reason in (names or {}):
+        return term(reason, names)
+    return Term(CODES_ZH.get(code, reason), reason)

@@ -27,7 +27,7 @@ from data.contract import (
     Word,
 )
 from serving.report import clock, number, render_report, ten
-from serving.terms import MEANINGS_ZH, TERMS
+from serving.terms import MEANINGS_ZH, TERMS, sentence
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -100,6 +100,15 @@ def scorecard(transcript_words: tuple[Word, ...] | None = None) -> Scorecard:
         ),
         scores=(fluency(), prosody(), customer_focus(spoken)),
         not_scored=(
+            *(
+                NotScored(
+                    part="competency",
+                    name=name,
+                    code="not_asked",
+                    reason="Another question of the job asks for it.",
+                )
+                for name in ("communication", "learning")
+            ),
             NotScored(
                 part="expression",
                 name="expression",
@@ -108,7 +117,8 @@ def scorecard(transcript_words: tuple[Word, ...] | None = None) -> Scorecard:
             ),
         ),
         total=None,
-        total_reason="All scores are provisional and the job does not accept provisional scores.",
+        total_reason="20 % of the weight the question asks for is scored; provisional and not "
+        "accepted by the job's configuration: customer_focus; not scored: expression",
         measures=(
             Measure(
                 part="speech",
@@ -139,7 +149,7 @@ def scorecard(transcript_words: tuple[Word, ...] | None = None) -> Scorecard:
             ),
         ),
         human_review_required=True,
-        human_review_reasons=("A provisional score is shown.",),
+        human_review_reasons=("provisional scores: customer_focus, prosody",),
     )
 
 
@@ -263,7 +273,11 @@ def test_a_script_in_a_transcript_is_inert_text() -> None:
 def test_without_a_total_its_reason_stands_in_its_place(html: str) -> None:
     total = html[html.index('id="total"') : html.index('id="scores"')]
     assert "没有总分" in total
-    assert "does not accept provisional scores" in total
+    assert "20 % of the weight the question asks for is scored" in total
+    assert (
+        "本题要求的权重中有 20% 可计入总分；暂定且该职位不采纳的：客户导向；未评分的：面部表现"
+        in total
+    )
 
 
 def test_a_provisional_score_is_marked_and_says_why_in_both_languages(html: str) -> None:
@@ -275,6 +289,31 @@ def test_a_provisional_score_is_marked_and_says_why_in_both_languages(html: str)
 
 def test_evidence_shows_the_score_without_its_words(html: str) -> None:
     assert "6.6 → 6.2" in html
+
+
+def test_a_review_reason_names_the_scores_in_both_languages() -> None:
+    reason = sentence("provisional scores: customer_focus, prosody", NAMES)
+    assert reason.zh == "含暂定分数：客户导向、语调韵律"
+    assert reason.en == "provisional scores: Customer focus, Prosody"
+
+
+def test_an_unknown_sentence_is_shown_as_it_was_written() -> None:
+    assert sentence("Fluency: see the card.") == (
+        "Fluency: see the card.",
+        "Fluency: see the card.",
+    )
+
+
+def test_what_other_questions_ask_is_one_line(html: str) -> None:
+    assert html.count("由该职位的其他问题考察。") == 1
+
+
+def test_evidence_that_all_scores_of_a_part_share_is_shown_once() -> None:
+    fluent, prosodic = fluency(), prosody().model_copy(update={"evidence": fluency().evidence})
+    page = render_report(
+        scorecard().model_copy(update={"scores": (fluent, prosodic)}), exhibit(), names=NAMES
+    )
+    assert page.count(">停顿占比<") == 1
 
 
 def test_words_below_one_half_are_marked(html: str) -> None:
