@@ -455,6 +455,18 @@ def regular(series: ExpressionSeries, rate_hz: float, *, max_gap_s: float) -> tu
     return times, values
 
 
+def head_input(
+    series: ExpressionSeries, config: ExpressionConfig
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """What a learned head reads: (times, width) at `rate_hz` and its mask (times,).
+
+    mask : 1 where the face was measured; there are zeros under a 0.
+    """
+    _, values = regular(series, config.rate_hz, max_gap_s=config.max_gap_s)
+    mask = ~np.isnan(values).any(axis=1)
+    return np.where(mask[:, None], values, 0).astype(np.float32), mask.astype(np.float32)
+
+
 # --- what the picture allows -----------------------------------------------------------
 
 
@@ -645,7 +657,9 @@ def _excursions(signal: Floats, rate_hz: float, *, depth: float, longest_s: floa
     index = np.arange(len(signal))
     filled = np.interp(index, index[seen], signal[seen])
     window = 2 * int(longest_s * rate_hz) + 1
-    peaks, found = find_peaks(filled, prominence=depth, wlen=window)
+    # a plateau as wide as the window has no sides in it to rise above
+    limits = {"plateau_size": (1, window // 2), "prominence": depth}
+    peaks, found = find_peaks(filled, **limits, wlen=window)
     bounds = (found["prominences"], found["left_bases"], found["right_bases"])
     widths = peak_widths(filled, peaks, prominence_data=bounds)[0]
     quick = (widths <= longest_s * rate_hz) & seen[peaks]
