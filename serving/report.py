@@ -25,7 +25,8 @@ from data.contract import (
     Scorecard,
     Word,
 )
-from serving.terms import Term, meaning, sentence, term, why_not
+from data.jobs import LANGUAGES, competencies, jobs
+from serving.terms import Names, Term, meaning, sentence, term, why_not
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -42,14 +43,13 @@ CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""
 
 
-def render_report(
-    scorecard: Scorecard, exhibit: Exhibit, *, names: dict[str, dict[str, str]] | None = None
-) -> str:
+def render_report(scorecard: Scorecard, exhibit: Exhibit, *, names: Names | None = None) -> str:
     """One HTML page that stands alone: works offline and sends nothing.
 
-    names : {"zh": …, "en": …} for job, question and competency keys, and for any
-        sentence of the scorecard (a reason) that is known in both languages
+    names : language -> key or sentence -> text, over what configs/jobs.yaml calls jobs,
+        questions and competencies; e.g. a card's reason that is known in Chinese
     """
+    names = _with_job_names(names)
     duration_s = _duration_s(scorecard, exhibit)
     page = _pages().get_template("report.html")
     return page.render(
@@ -100,6 +100,22 @@ def _script_hash() -> str:
     """For the content security policy: the browser runs this script and no other."""
     digest = hashlib.sha256(_script().encode("utf-8")).digest()
     return base64.b64encode(digest).decode("ascii")
+
+
+@cache
+def _job_names() -> Names:
+    texts = {key: competency.name for key, competency in competencies().items()}
+    for key, job in jobs().items():
+        texts[key] = job.name
+        texts |= {name: question.text for name, question in job.questions.items()}
+    return {
+        language: {key: text[language] for key, text in texts.items()} for language in LANGUAGES
+    }
+
+
+def _with_job_names(names: Names | None) -> Names:
+    given = names or {}
+    return {language: known | given.get(language, {}) for language, known in _job_names().items()}
 
 
 # --- numbers as people read them -------------------------------------------------

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+Names = dict[str, dict[str, str]]
+"""Language -> key or sentence -> what people read."""
+
 
 class Term(NamedTuple):
     """One text in both languages."""
@@ -13,19 +16,23 @@ class Term(NamedTuple):
     en: str
 
 
-def term(key: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+def term(key: str, names: Names | None = None) -> Term:
     """What people read for `key`: the caller's names first, then TERMS, else the key itself.
 
-    names : key or sentence -> {"zh": …, "en": …}; a missing language falls back to the other
+    names : a language that lacks the key falls back to the other
     """
-    given = (names or {}).get(key)
-    if given:
+    if given := _given(key, names):
         either = next(iter(given.values()))
         return Term(given.get("zh", either), given.get("en", either))
     if key in TERMS:
         return TERMS[key]
     words = key.replace("_", " ")
     return Term(words, words)
+
+
+def _given(key: str, names: Names | None) -> dict[str, str]:
+    """Language -> text, of the languages that name `key`."""
+    return {language: texts[key] for language, texts in (names or {}).items() if key in texts}
 
 
 TERMS = {
@@ -207,9 +214,9 @@ SENTENCES_ZH = (
 """Sentences that scoring writes in English, with what stays of them in Chinese."""
 
 
-def sentence(text: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+def sentence(text: str, names: Names | None = None) -> Term:
     """A reason in both languages; in Chinese as written where no translation is known."""
-    if text in (names or {}):
+    if _given(text, names):
         return term(text, names)
     chinese = text
     for pattern, translation in SENTENCES_ZH:
@@ -219,9 +226,10 @@ def sentence(text: str, names: dict[str, dict[str, str]] | None = None) -> Term:
     return Term(_named(chinese, names).zh.replace(", ", "、"), _named(text, names).en)
 
 
-def _named(text: str, names: dict[str, dict[str, str]] | None) -> Term:
+def _named(text: str, names: Names | None) -> Term:
     """The text with every known key that stands in a list replaced by its name."""
-    keys = {*(names or {}), "fluency", "prosody", "accuracy", "expression"}
+    keys = {"fluency", "prosody", "accuracy", "expression"}
+    keys |= {key for texts in (names or {}).values() for key in texts}
 
     def replaced(language: str) -> str:
         def word(match: re.Match[str]) -> str:
@@ -232,8 +240,8 @@ def _named(text: str, names: dict[str, dict[str, str]] | None) -> Term:
     return Term(replaced("zh"), replaced("en"))
 
 
-def why_not(code: str, reason: str, names: dict[str, dict[str, str]] | None = None) -> Term:
+def why_not(code: str, reason: str, names: Names | None = None) -> Term:
     """Why something was not scored: the English sentence has the numbers, the code the Chinese."""
-    if reason in (names or {}):
+    if _given(reason, names):
         return term(reason, names)
     return Term(CODES_ZH.get(code, reason), reason)

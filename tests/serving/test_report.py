@@ -38,16 +38,19 @@ SPOKEN = (
 )
 TEXT = SPOKEN.split()
 
+REASON = "Learned from course-exam answers, not interviews."
 NAMES = {
-    "relationship_manager": {"zh": "客户经理", "en": "Relationship manager"},
-    "unhappy_customer": {
-        "zh": "请讲一次您处理不满意客户的经历。",
-        "en": "Tell us about a time you dealt with an unhappy customer.",
+    "zh": {
+        "relationship_manager": "客户经理",
+        "unhappy_customer": "请讲一次您处理不满意客户的经历。",
+        "customer_focus": "客户导向",
+        REASON: "模型学自课程考试答案，而非面试回答。",
     },
-    "customer_focus": {"zh": "客户导向", "en": "Customer focus"},
-    "Learned from course-exam answers, not interviews.": {
-        "zh": "模型学自课程考试答案，而非面试回答。",
-        "en": "Learned from course-exam answers, not interviews.",
+    "en": {
+        "relationship_manager": "Relationship manager",
+        "unhappy_customer": "Tell us about a time you dealt with an unhappy customer.",
+        "customer_focus": "Customer focus",
+        REASON: REASON,
     },
 }
 
@@ -188,7 +191,7 @@ def customer_focus(spoken: tuple[Word, ...]) -> Score:
         low=41.0,
         high=91.0,
         provisional=True,
-        provisional_reason="Learned from course-exam answers, not interviews.",
+        provisional_reason=REASON,
         evidence=tuple(
             Evidence(
                 kind="span",
@@ -284,7 +287,7 @@ def test_a_provisional_score_is_marked_and_says_why_in_both_languages(html: str)
     article = html[html.index('class="score provisional"') :]
     assert "暂定" in article
     assert "模型学自课程考试答案，而非面试回答。" in article
-    assert "Learned from course-exam answers, not interviews." in article
+    assert REASON in article
 
 
 def test_evidence_shows_the_score_without_its_words(html: str) -> None:
@@ -328,11 +331,17 @@ def test_a_stretch_without_a_face_is_a_gap_in_each_expression_curve(html: str) -
 
 def test_a_recording_without_anything_but_a_duration_still_has_a_report() -> None:
     bare = scorecard(()).model_copy(
-        update={"scores": (), "transcript": None, "measures": (), "versions": ()}
+        update={"scores": (), "transcript": None, "measures": (), "job": "a_job_since_removed"}
     )
     page = render_report(bare, Exhibit(), names=None)
     assert "没有文字记录" in page
-    assert "relationship manager" in page
+    assert "a job since removed" in page
+
+
+def test_jobs_and_competencies_have_their_names_without_the_caller() -> None:
+    page = render_report(scorecard(), exhibit())
+    assert "客户经理" in page
+    assert "Customer focus" in page
 
 
 # --- in a browser ----------------------------------------------------------------
