@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import configs
+from data.registry import state_folder
 
-ENVIRONMENT = {"state": "INTERVIEW_STATE", "database_url": "INTERVIEW_DATABASE_URL"}
-"""Key of the file -> environment variable that replaces it where it is set."""
+DATABASE_VARIABLE = "INTERVIEW_DATABASE_URL"
+"""Environment variable that replaces `database_url`: an address may hold a password."""
 
 
 class _Section(BaseModel):
@@ -48,13 +49,14 @@ class Policy(_Section):
 
 
 class ServingConfig(_Section):
-    """`configs/serving.yaml`. Paths and URLs come out absolute."""
+    """`configs/serving.yaml`. Paths and URLs come out absolute.
+
+    state : the state folder, never in the file: see data.registry.state_folder
+    """
 
     state: str
     database_url: str
     workflow_database_url: str
-    registry_uri: str
-    artifacts: str
     workers: int = Field(ge=0, le=64, description="0: this process only accepts, others score")
     attempts: int = Field(ge=1, le=10, description="tries of one interview before it is `failed`")
     allowed_urls: tuple[str, ...]
@@ -68,12 +70,10 @@ class ServingConfig(_Section):
     @model_validator(mode="before")
     @classmethod
     def _from_environment(cls, values: dict[str, Any]) -> dict[str, Any]:
-        replaced = {
-            key: os.environ[name] for key, name in ENVIRONMENT.items() if os.environ.get(name)
-        }
-        values = {**values, **replaced}
-        state = str((configs.FOLDER.parent / str(values["state"])).resolve())
+        state = str(state_folder())
         expanded: dict[str, Any] = _replace({**values, "state": state}, state)
+        if url := os.environ.get(DATABASE_VARIABLE):
+            expanded["database_url"] = url
         if not expanded.get("workflow_database_url"):
             beside = expanded["database_url"]
             local = f"sqlite:///{state}/workflow.db"

@@ -77,6 +77,18 @@ def invalid(error: ValidationError | RequestValidationError) -> Problem:
     return Problem(422, "invalid_request", "The request has wrong fields.", errors=errors)
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that may answer these, for the OpenAPI document."""
+    schema = {"$ref": f"#/components/schemas/{ProblemDetail.__name__}"}
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": schema}},
+        }
+        for status in statuses
+    }
+
+
 def install(app: FastAPI) -> None:
     """Answer every error of `app` as a problem."""
 
