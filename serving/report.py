@@ -20,6 +20,7 @@ from data.contract import (
     KeyFrame,
     Measure,
     NotScored,
+    Part,
     Quality,
     Score,
     Scorecard,
@@ -30,14 +31,18 @@ from serving.terms import Names, Term, meaning, sentence, term, why_not
 
 PAGES = Path(__file__).parent / "pages"
 
+PARTS: tuple[Part, ...] = ("competency", "speech", "expression")
+"""In the order of the page."""
+
 UNSURE = 0.5
 """A word recognised with a lower probability is marked."""
 
 PHRASE_GAP_S = 0.6
 """A pause this long between words starts a new line of the transcript."""
 
-PHRASE_WORDS = 24
-"""A line of the transcript is cut after so many words."""
+PHRASE_WORDS = (5, 40)
+"""A line of the transcript ends with a sentence after the first number of words, and is
+cut after the second."""
 
 CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""
@@ -169,8 +174,7 @@ class PartScores:
 
 def _parts(scorecard: Scorecard) -> list[PartScores]:
     """Scores by part, what was said before how it was said."""
-    order = ("competency", "speech", "expression")
-    ranked = sorted(scorecard.scores, key=lambda score: order.index(score.part))
+    ranked = sorted(scorecard.scores, key=lambda score: PARTS.index(score.part))
     parts = []
     for part, group in groupby(ranked, key=lambda score: score.part):
         scores = tuple(group)
@@ -199,10 +203,12 @@ def _refusals(not_scored: tuple[NotScored, ...]) -> list[Refusal]:
     ]
 
 
-def _other_measures(scorecard: Scorecard) -> list[Measure]:
-    """Measures that no score shows as its evidence already."""
+def _other_measures(scorecard: Scorecard) -> list[tuple[str, list[Measure]]]:
+    """Measures by part, without those that a score shows as its evidence already."""
     shown = {item.name for score in scorecard.scores for item in score.evidence}
-    return [measure for measure in scorecard.measures if measure.name not in shown]
+    others = [measure for measure in scorecard.measures if measure.name not in shown]
+    others.sort(key=lambda measure: PARTS.index(measure.part))
+    return [(part, list(rows)) for part, rows in groupby(others, key=lambda row: row.part)]
 
 
 @dataclass(frozen=True)
@@ -233,17 +239,23 @@ class Phrase:
 
 
 def _phrases(scorecard: Scorecard) -> Iterator[Phrase]:
-    """Lines of the transcript: cut at pauses, and where a line would grow too long."""
+    """Lines of the transcript: cut at pauses, at sentences, and where one would grow too long."""
     words = scorecard.transcript.words if scorecard.transcript else ()
     line: list[Word] = []
     for word in words:
-        paused = bool(line) and word.start_s - line[-1].end_s >= PHRASE_GAP_S
-        if paused or len(line) >= PHRASE_WORDS:
+        if line and _ends(line, word):
             yield Phrase(line[0].start_s, tuple(line))
             line = []
         line.append(word)
     if line:
         yield Phrase(line[0].start_s, tuple(line))
+
+
+def _ends(line: list[Word], following: Word) -> bool:
+    shortest, longest = PHRASE_WORDS
+    paused = following.start_s - line[-1].end_s >= PHRASE_GAP_S
+    finished = line[-1].text.rstrip().endswith((".", "?", "!", "。", "？", "！"))
+    return paused or len(line) >= longest or (finished and len(line) >= shortest)
 
 
 def _joiner(language: str) -> str:

@@ -96,6 +96,9 @@ TERMS = {
     "nods": Term("点头", "Nods"),
     "shakes": Term("摇头", "Head shakes"),
     "expressiveness": Term("面部动作变化", "Variation of facial movement"),
+    "nod": Term("点头", "Nod"),
+    "shake": Term("摇头", "Head shake"),
+    "look_away": Term("移开视线", "Look away"),
     "face_offset": Term("面部偏离画面中心", "Face off centre"),
     # language measures
     "units": Term("答案长度", "Length of the answer"),

@@ -69,7 +69,9 @@
     if (player.src) URL.revokeObjectURL(player.src);
     const file = picker.files[0];
     if (!file) return;
+    const at = Number(slider.value);
     player.src = URL.createObjectURL(file);
+    player.addEventListener("loadedmetadata", () => seek(at), { once: true });
     player.hidden = false;
   });
   window.addEventListener("beforeprint", () => {

@@ -30,6 +30,7 @@ from serving.report import clock, number, render_report, ten
 from serving.terms import MEANINGS_ZH, TERMS, sentence
 
 CHROMIUM = Path("/usr/bin/chromium")
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
 
 SPOKEN = (
     "去年 春天 有 一位 客户 来 网点 时 非常 着急 。 我 先 听 她 说完 没有 打断 。 "
@@ -390,7 +391,12 @@ def test_the_report_works_in_a_browser_and_asks_nothing_of_the_network(
     middle = float(page.evaluate("document.documentElement.style.getPropertyValue('--at')"))
     assert middle == pytest.approx(0.5, abs=0.01)
 
-    assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
+    page.set_input_files("#recording", SAMPLE)
+    player = page.locator("#player")
+    player.evaluate("p => p.readyState || new Promise(d => p.addEventListener('loadeddata', d))")
+    assert player.evaluate("p => p.currentTime") == pytest.approx(12, abs=0.3)
+
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert complaints == []
     page.close()
 
