@@ -44,6 +44,9 @@ PHRASE_WORDS = (5, 40)
 """A line of the transcript ends with a sentence after the first number of words, and is
 cut after the second."""
 
+LEVEL_DEPTH_DB = 50
+"""From the loudest moment down to the bottom of the level curve."""
+
 CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""
 
@@ -310,7 +313,8 @@ def _track(curve: Curve, duration_s: float) -> Track:
 
     def point(time_s: float, value: float) -> str:
         x = width * time_s / duration_s
-        return f"{x:.1f},{height * (1 - (value - low) / (high - low)):.1f}"
+        shown = min(max(value, low), high)
+        return f"{x:.1f},{height * (1 - (shown - low) / (high - low)):.1f}"
 
     pieces = []
     for known, run in _runs(curve):
@@ -322,13 +326,18 @@ def _track(curve: Curve, duration_s: float) -> Track:
 
 
 def _range(curve: Curve) -> tuple[float, float]:
-    """Shares are drawn from 0 to 1; degrees around 0; the rest from least to most."""
+    """Shares are drawn from 0 to 1; degrees around 0; the rest from least to most.
+
+    Levels reach LEVEL_DEPTH_DB down: digital silence would flatten the speech.
+    """
     values = [value for value in curve.values if value is not None]
     if curve.unit == "1":
         return 0.0, 1.0
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)
+    if curve.unit.startswith("dB"):
+        low = max(low, high - LEVEL_DEPTH_DB)
     if low < 0 < high:
         reach = max(-low, high)
         return -reach, reach
@@ -363,7 +372,7 @@ def _ticks(duration_s: float) -> list[float]:
     """Times to write under the timeline: at most eight, on round seconds."""
     steps = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1200)
     step = next((s for s in steps if duration_s <= 8 * s), 3600)
-    return [float(t) for t in range(0, int(duration_s) + 1, step)]
+    return [float(t) for t in range(0, int(0.98 * duration_s) + 1, step)]
 
 
 # --- quality ---------------------------------------------------------------------

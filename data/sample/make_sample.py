@@ -244,7 +244,8 @@ class Face:
     @classmethod
     def from_photograph(cls) -> Face:
         """NASA's portrait of an astronaut (public domain), head and shoulders."""
-        crop = skimage.data.astronaut()[0:240, 65:385]
+        portrait: Callable[[], Image] = skimage.data.astronaut
+        crop = portrait()[0:240, 65:385]
         still = np.asarray(cv2.resize(crop, SIZE, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
         options = vision.FaceLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=str(fetch("face_landmarker.task")))
