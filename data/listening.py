@@ -7,10 +7,10 @@ behind it (without at least some seconds of silence its decoder invents words).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import ctranslate2
@@ -75,6 +75,13 @@ class Listening:
     windows: tuple[Window, ...]
 
 
+def identity(config: ListeningConfig | None = None) -> str:
+    """Encoder and settings in one word: what features and caches depend on."""
+    config = config or configs.load("listening", ListeningConfig)
+    digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+    return f"{Path(config.encoder).name}-{config.compute_type}-{digest}"
+
+
 class Listener:
     """Voice activity and encoder, loaded once."""
 
@@ -89,11 +96,6 @@ class Listener:
             cpu_threads=threads or min(4, os.cpu_count() or 1),
             local_files_only=True,
         )
-
-    @cached_property
-    def identity(self) -> str:
-        """Name and content of the encoder, for scorecards and caches."""
-        return f"{self.folder.name}/{self.config.compute_type}"
 
     def listen(self, waveform: Waveform) -> Listening:
         """Segments and encoded windows; both empty where nobody speaks."""

@@ -87,6 +87,8 @@ def open_recording(path: Path, config: RecordingConfig | None = None) -> Recordi
         raise UnusableRecording("empty_file", "The file has 0 bytes; send the recording again.")
     if _is_silk(path):
         return _from_silk(path, config)
+    if _is_cut_wave(path):
+        raise UnusableRecording("truncated", "The WAVE file is shorter than its header says.")
     with _open(path) as container:
         if not container.streams.audio and not container.streams.video:
             raise UnusableRecording("no_tracks", "The file has neither audio nor video.")
@@ -99,7 +101,11 @@ def open_recording(path: Path, config: RecordingConfig | None = None) -> Recordi
         stated_audio_s = _stream_duration(container.streams.audio[0]) if has_audio else None
     waveform, audio_problem = _decode_audio(path, config) if has_audio else (None, _NO_AUDIO)
     audio_s = len(waveform) / SAMPLE_RATE if waveform is not None else 0.0
-    if stated_audio_s and waveform is not None and audio_s < config.truncated_below * stated_audio_s:
+    if (
+        stated_audio_s
+        and waveform is not None
+        and audio_s < config.truncated_below * stated_audio_s
+    ):
         raise UnusableRecording(
             "truncated",
             f"The file says it holds {stated_audio_s:.1f} s of sound but only {audio_s:.1f} s "
@@ -150,9 +156,7 @@ def audio_quality(waveform: Waveform, segments: list[tuple[float, float]]) -> di
 
 def base_quality(recording: Recording) -> Quality:
     """The part of the quality record that needs no analysis."""
-    return Quality(
-        duration_s=recording.duration_s, width=recording.width, height=recording.height
-    )
+    return Quality(duration_s=recording.duration_s, width=recording.width, height=recording.height)
 
 
 def _bandwidth_hz(speech: Waveform, floor_db: float = -60.0) -> float:
@@ -225,8 +229,8 @@ def _video_problem(
 def _decode_audio(
     path: Path, config: RecordingConfig
 ) -> tuple[Waveform | None, tuple[str, str] | None]:
-    """Mono float32 at SAMPLE_RATE; broken packets are passed over."""
-    resampler = AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    """Mean of the channels, float32 at SAMPLE_RATE; broken packets are passed over."""
+    resampler = AudioResampler(format="fltp", rate=SAMPLE_RATE)
     blocks: list[Waveform] = []
     samples = 0
     with _open(path) as container:
@@ -237,12 +241,12 @@ def _decode_audio(
                 continue
             for frame in frames:
                 for block in resampler.resample(frame):
-                    blocks.append(block.to_ndarray().ravel())
+                    blocks.append(block.to_ndarray().mean(axis=0))
                     samples += len(blocks[-1])
             if samples > config.max_duration_s * SAMPLE_RATE:
                 raise _too_long(samples / SAMPLE_RATE, config)
     if blocks:
-        blocks += [block.to_ndarray().ravel() for block in resampler.resample(None)]
+        blocks += [block.to_ndarray().mean(axis=0) for block in resampler.resample(None)]
     if not samples:
         return None, ("no_audio", "The audio track holds no sound that can be decoded.")
     return np.concatenate(blocks).astype(np.float32, copy=False), None
@@ -283,6 +287,17 @@ def _upright(frame: VideoFrame, side: int) -> npt.NDArray[np.uint8]:
 def _is_silk(path: Path) -> bool:
     with path.open("rb") as stream:
         return stream.read(10).startswith(SILK_HEADERS)
+
+
+def _is_cut_wave(path: Path) -> bool:
+    """FFmpeg believes the file's size; only the RIFF header knows what was meant."""
+    with path.open("rb") as stream:
+        header = stream.read(12)
+    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
+        return False
+    meant = int.from_bytes(header[4:8], "little")
+    # 0 and all ones are what a recorder writes that does not know the length yet
+    return 0 < meant < 0xFFFFFFFF and path.stat().st_size < 0.99 * (meant + 8)
 
 
 def _from_silk(path: Path, config: RecordingConfig) -> Recording:

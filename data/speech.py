@@ -104,7 +104,9 @@ def measures(
         "f0_level": float(np.median(pitch.hz[voiced])) if voiced.any() else None,
         "f0_range": _range_semitones(pitch.hz[voiced]) if voiced.any() else None,
         "level_range": float(high_db - low_db),
-        "voiced_ratio": float(voiced.sum() / max(1, _within(pitch.times_s, listening.segments).sum())),
+        "voiced_ratio": float(
+            voiced.sum() / max(1, _within(pitch.times_s, listening.segments).sum())
+        ),
         "filled_pauses": filled_pauses_per_minute(transcript, response_s),
     }
 
@@ -183,9 +185,7 @@ def syllable_nuclei(
     return times_s[peaks[np.isfinite(pitch.hz[nearest])]]
 
 
-def _within(
-    times_s: npt.NDArray[np.float64], segments: Sequence[Segment]
-) -> npt.NDArray[np.bool_]:
+def _within(times_s: npt.NDArray[np.float64], segments: Sequence[Segment]) -> npt.NDArray[np.bool_]:
     inside = np.zeros(len(times_s), dtype=bool)
     for start_s, end_s in segments:
         inside |= (times_s >= start_s) & (times_s < end_s)
@@ -197,9 +197,7 @@ def _range_semitones(hz: npt.NDArray[np.float64]) -> float:
     return float(12 * np.log2(high / low))
 
 
-def _stretches(
-    window: Window, segments: Sequence[Segment], config: SpeechConfig
-) -> list[Segment]:
+def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig) -> list[Segment]:
     inside = [
         (max(start_s, window.start_s), min(end_s, window.end_s))
         for start_s, end_s in segments

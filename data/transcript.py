@@ -19,7 +19,7 @@ from pydantic import Field
 
 import configs
 from data.contract import Record, Transcript, Word
-from data.listening import ENCODER_RATE, Listener, Listening, Window
+from data.listening import ENCODER_RATE, Listener, Listening, Window, identity
 
 MEDIAN_FILTER = 7
 """Encoder outputs the alignment is smoothed over, as Whisper's authors do."""
@@ -56,9 +56,9 @@ class Recogniser:
         spoken_s = sum(window.end_s - window.start_s for window in listening.windows)
         for window in listening.windows:
             share = (window.end_s - window.start_s) / spoken_s
-            for token, probability in self.listener.whisper.model.detect_language(
-                window.encoding
-            )[0]:
+            for token, probability in self.listener.whisper.model.detect_language(window.encoding)[
+                0
+            ]:
                 code = token[2:-2]
                 totals[code] = totals.get(code, 0.0) + share * probability
         return totals
@@ -86,7 +86,7 @@ class Recogniser:
             language_probability=min(1.0, heard.get(language, 0.0)),
             confidence=float(np.mean([word.probability for word in words])) if words else 0.0,
             source="recognised",
-            recogniser=self.listener.identity,
+            recogniser=identity(self.listener.config),
         )
 
     def _window_words(self, window: Window, language: str) -> list[Word]:

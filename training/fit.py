@@ -55,7 +55,9 @@ def features(
     folder = store / "features" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / f"{file_sha256(path)}.npz" for path in paths]
-    waiting = [(path, target) for path, target in zip(paths, targets, strict=True) if not target.exists()]
+    waiting = [
+        (path, target) for path, target in zip(paths, targets, strict=True) if not target.exists()
+    ]
     if waiting:
         with (
             progress(label, len(waiting)) as done,
@@ -118,9 +120,7 @@ def search(
     return study
 
 
-def _logged(
-    name: str, objective: Callable[[optuna.Trial], float], trial: optuna.Trial
-) -> float:
+def _logged(name: str, objective: Callable[[optuna.Trial], float], trial: optuna.Trial) -> float:
     if mlflow.active_run() is None:
         return objective(trial)
     with mlflow.start_run(nested=True, run_name=f"{name}-{trial.number}"):

@@ -15,14 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 import configs
-from data.contract import ContractMismatch, Manifest
+from data.contract import ContractMismatch, Manifest, Record
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, registry
+from evaluation.agreement import Estimate
 from evaluation.card import Card, missing
+
+Features = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
 
 CHAMPION = "champion"
 
@@ -46,6 +53,32 @@ class Built:
     card: Card
     predictions: pd.DataFrame
     metrics: dict[str, float]
+
+
+class Judged(Record):
+    """One metric of a version on people it did not learn from."""
+
+    metric: str
+    target: str
+    people: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, metric: str, target: str, people: str, estimate: Estimate) -> Judged:
+        """The estimate under its name."""
+        return cls(metric=metric, target=target, people=people, **vars(estimate))
+
+
+def head_points(version: Path, manifest: Manifest, features: Features) -> Points:
+    """(n, targets) of a version's ONNX head, uncut. features : (n, width)."""
+    session = onnxruntime.InferenceSession(
+        str(version / manifest.artifact), providers=["CPUExecutionProvider"]
+    )
+    found = session.run(["points"], {"features": features.astype(np.float32)})[0]
+    return np.asarray(found, dtype=np.float64).reshape(len(features), -1)
 
 
 def write(built: Built, folder: Path) -> Path:

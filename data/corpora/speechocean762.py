@@ -1,0 +1,42 @@
+"""speechocean762 → one row an utterance: read English of Mandarin speakers, five experts.
+
+Source: Zhang et al., Interspeech 2021 (CC BY 4.0). The folder holds `ratings.csv`
+(utt, speaker, age, gender, text, {aspect}_e1 … _e5 in 0–10) and `audio/<utt>.opus`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+ASPECTS = ("fluency", "prosody", "accuracy", "total")
+EXPERTS = (1, 2, 3, 4, 5)
+ADULT_AGE = 18
+
+
+def read(folder: Path) -> pd.DataFrame:
+    """One row an utterance: item, person, path, age, gender, text, words, the experts' ratings.
+
+    Ratings stay on the experts' scale, 0–10; one in five utterances has four of five.
+    Raises FileNotFoundError naming what the folder must hold.
+    """
+    source = folder / "ratings.csv"
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"needed {source} (utt, speaker, age, gender, text, fluency_e1 …) and {folder / 'audio'}"
+        )
+    table = pd.read_csv(source, dtype={"utt": str, "speaker": str})
+    table = table.rename(columns={"utt": "item", "speaker": "person"})
+    table["path"] = [folder / "audio" / f"{item}.opus" for item in table["item"]]
+    table["age_group"] = np.where(table["age"] >= ADULT_AGE, "adult", "child")
+    table["words"] = table["text"].str.split().str.len()
+    return table
+
+
+def ratings(table: pd.DataFrame, aspect: str) -> npt.NDArray[np.float64]:
+    """(utterances, experts) in points of 100; NaN where an expert did not rate."""
+    columns = [f"{aspect}_e{expert}" for expert in EXPERTS]
+    return table[columns].to_numpy(dtype=np.float64) * 10

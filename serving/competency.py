@@ -1,0 +1,103 @@
+"""The competency part: what was said, compared with what a strong answer holds."""
+
+from __future__ import annotations
+
+from data import language
+from data.contract import LANGUAGE_MEASURES, NotScored, Score, Transcript
+from data.jobs import LANGUAGES, Job, Question
+from serving.evidence import sentence_evidence
+from serving.models import LoadedVersion
+from serving.parts import Outcome, measures, provisional_reason, refused
+from serving.scoring import ScoringConfig
+
+
+def score_competency(
+    version: LoadedVersion,
+    job: Job,
+    question: Question | None,
+    transcript: Transcript,
+    expected_language: str,
+    config: ScoringConfig,
+) -> Outcome:
+    """The score of the question's competency, or why there is none."""
+    if question is None:
+        return refused(
+            "competency",
+            job.competencies,
+            "no_question",
+            "The request names no question, so there is nothing to compare the answer with.",
+        )
+    asked = question.competency
+    if problem := _unfit(question, transcript, expected_language, config):
+        return _with_others(job, asked, refused("competency", [asked], *problem))
+    references = question.comparisons(transcript.language)
+    text = question.text[transcript.language]
+    features = language.extract(transcript.text, text, references)
+    measured = measures(
+        "competency",
+        LANGUAGE_MEASURES,
+        language.measures(features),
+        version.manifest.references,
+    )
+    target = version.manifest.targets[0]
+    score = float(version.points(features[None, :])[0, 0])
+    reason = provisional_reason(version, transcript.language, read_in="en")
+    outcome = Outcome(
+        scores=(
+            Score(
+                part="competency",
+                name=asked,
+                score=round(score, 2),
+                low=round(max(0.0, score - target.half_width), 2),
+                high=round(min(100.0, score + target.half_width), 2),
+                provisional=bool(reason),
+                provisional_reason=reason,
+                evidence=sentence_evidence(transcript, text, references, version.points),
+                version=version.version,
+            ),
+        ),
+        measures=measured,
+    )
+    return _with_others(job, asked, outcome)
+
+
+def _unfit(
+    question: Question, transcript: Transcript, expected_language: str, config: ScoringConfig
+) -> tuple[str, str] | None:
+    """(code, sentence) when these words cannot be judged; None when they can."""
+    if not transcript.text:
+        return "no_words", "No words were recognised in the answer."
+    if transcript.language != expected_language:
+        return (
+            "other_language",
+            f"The answer is in {transcript.language!r}, asked for in {expected_language!r}.",
+        )
+    if transcript.language not in LANGUAGES:
+        return (
+            "language_unknown",
+            f"The question bank has no text in {transcript.language!r}.",
+        )
+    if transcript.confidence is not None and transcript.confidence < config.min_confidence:
+        return (
+            "transcript_uncertain",
+            f"The words were recognised with a mean probability of {transcript.confidence:.2f}; "
+            f"{config.min_confidence:g} is needed. A person should listen.",
+        )
+    if code := language.low_effort(transcript.text, question.text[transcript.language]):
+        return "low_effort", f"The words are no attempt at an answer ({code})."
+    return None
+
+
+def _with_others(job: Job, asked: str, outcome: Outcome) -> Outcome:
+    """The outcome with the job's other competencies named as not asked here."""
+    others = tuple(
+        NotScored(
+            part="competency",
+            name=name,
+            code="not_asked",
+            reason="Another question of the job asks for it.",
+        )
+        for name in job.competencies
+        if name != asked
+    )
+    return Outcome(outcome.scores, outcome.not_scored + others, outcome.measures)

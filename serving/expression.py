@@ -1,0 +1,72 @@
+"""The expression part: observable behaviour, measured and shown; scored only with a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Quality, Score
+from data.expression import (
+    ExpressionConfig,
+    FaceTracker,
+    curves,
+    expression_measures,
+    expression_problem,
+    expression_series,
+    kept_frames,
+    key_frames,
+    with_face_quality,
+)
+from data.recording import Recording
+from serving.models import LoadedVersion
+from serving.parts import Outcome, measures, provisional_reason, refused
+
+NAME = "expression"
+"""What an absent expression score is called on a scorecard."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The outcome with what the report draws and the quality record with the picture's part."""
+
+    outcome: Outcome
+    quality: Quality
+    curves: tuple[Curve, ...] = ()
+    key_frames: tuple[KeyFrame, ...] = ()
+
+
+def score_expression(
+    version: LoadedVersion, recording: Recording, quality: Quality, tracker: FaceTracker
+) -> Seen:
+    """Measures of the face and, where the version has a head, scores."""
+    config = tracker.config
+    if recording.video_problem is not None:
+        return Seen(refused("expression", _names(version), *recording.video_problem), quality)
+    kept = kept_frames(config)
+    series = expression_series(recording.frames(config.quick_rate_hz), tracker, kept=kept)
+    quality = with_face_quality(quality, series)
+    if problem := expression_problem(series, config):
+        return Seen(refused("expression", _names(version), *problem), quality)
+    measured = measures(
+        "expression",
+        EXPRESSION_MEASURES,
+        expression_measures(series, config),
+        version.manifest.references,
+    )
+    shown = {"curves": curves(series, config), "key_frames": key_frames(series, kept, config)}
+    if not version.manifest.artifact:
+        outcome = refused(
+            "expression",
+            [NAME],
+            "no_head",
+            "Behaviour is measured and shown, not scored: no human ratings of behaviour exist "
+            "to learn from. See the card.",
+            measures=measured,
+        )
+        return Seen(outcome, quality, **shown)
+    return Seen(_scored(version, series, config, measured), quality, **shown)
+
+
+def _names(version: LoadedVersion) -> list[str]:
+    return [target.name for target in version.manifest.targets] or [NAME]

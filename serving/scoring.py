@@ -1,0 +1,18 @@
+"""When a part abstains and what a total needs: configs/scoring.yaml."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from data.contract import Record
+
+
+class ScoringConfig(Record):
+    """The thresholds of a scorecard."""
+
+    min_speech_s: float = Field(ge=0)
+    min_snr_db: float
+    min_bandwidth_hz: float = Field(ge=0)
+    max_clipping_ratio: float = Field(ge=0, le=1)
+    min_confidence: float = Field(ge=0, le=1)
+    min_total_share: float = Field(gt=0, le=1)

@@ -1,0 +1,107 @@
+"""The speech part: how the answer was delivered, in a language the champion knows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data.contract import SPEECH_MEASURES, Evidence, Measure, Quality, Score
+from data.speech import SpeechFeatures
+from serving.parts import Outcome, measures, provisional_reason, refused
+from serving.models import LoadedVersion
+from serving.scoring import ScoringConfig
+
+SHOWN = ("speech_rate", "pause_ratio", "longest_pause", "f0_range")
+"""Measures shown beside every speech score; the rest are in the scorecard's list."""
+
+
+def score_speech(
+    version: LoadedVersion,
+    heard: SpeechFeatures,
+    language: str,
+    quality: Quality,
+    config: ScoringConfig,
+) -> Outcome:
+    """Scores of the version's targets, or the reason there are none; measures in any language.
+
+    language : that is spoken
+    """
+    measured = measures("speech", SPEECH_MEASURES, heard.measures, version.manifest.references)
+    names = [target.name for target in version.manifest.targets]
+    if problem := unfit_for_speech(quality, config) or _language_gate(version, language):
+        return refused("speech", names, *problem, measures=measured)
+    points = version.points(heard.rows)
+    scores = np.average(points, axis=0, weights=heard.durations_s)
+    reason = provisional_reason(version, language, read_in="en")
+    return Outcome(
+        scores=tuple(
+            Score(
+                part="speech",
+                name=target.name,
+                score=round(float(score), 2),
+                low=round(max(0.0, float(score) - target.half_width), 2),
+                high=round(min(100.0, float(score) + target.half_width), 2),
+                provisional=bool(reason),
+                provisional_reason=reason,
+                evidence=_evidence(measured),
+                version=version.version,
+            )
+            for target, score in zip(version.manifest.targets, scores, strict=True)
+        ),
+        measures=measured,
+    )
+
+
+def unfit_for_speech(quality: Quality, config: ScoringConfig) -> tuple[str, str] | None:
+    """(code, sentence) when the sound is too poor to judge delivery; None when it serves."""
+    speech_s = quality.speech_s or 0.0
+    if speech_s == 0:
+        return "silence", "Nobody speaks in the recording."
+    if speech_s < config.min_speech_s:
+        return (
+            "too_little_speech",
+            f"{speech_s:.1f} s of speech; {config.min_speech_s:g} s are needed.",
+        )
+    if quality.snr_db is not None and quality.snr_db < config.min_snr_db:
+        return (
+            "too_noisy",
+            f"Speech is {quality.snr_db:.0f} dB above the background; {config.min_snr_db:g} dB are needed.",
+        )
+    if quality.bandwidth_hz is not None and quality.bandwidth_hz < config.min_bandwidth_hz:
+        return (
+            "too_narrow",
+            f"The sound reaches {quality.bandwidth_hz:.0f} Hz; {config.min_bandwidth_hz:g} Hz are needed.",
+        )
+    if quality.clipping_ratio is not None and quality.clipping_ratio > config.max_clipping_ratio:
+        return (
+            "clipped",
+            f"{100 * quality.clipping_ratio:.1f} % of the samples are clipped; at most "
+            f"{100 * config.max_clipping_ratio:g} % may be.",
+        )
+    return None
+
+
+def _language_gate(version: LoadedVersion, language: str) -> tuple[str, str] | None:
+    known = version.manifest.validated_languages
+    if not version.manifest.language_bound or language in known:
+        return None
+    return (
+        "language_not_validated",
+        f"The answer is in {language!r}; this version learned from {', '.join(known)} "
+        "only. Its measures hold in any language and are given.",
+    )
+
+
+def _evidence(measured: tuple[Measure, ...]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            kind="measure",
+            name=measure.name,
+            value=measure.value,
+            unit=measure.unit,
+            reference_low=measure.reference_low,
+            reference_high=measure.reference_high,
+            text=measure.meaning,
+        )
+        for measure in measured
+        if measure.name in SHOWN and measure.value is not None
+    )

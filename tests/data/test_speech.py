@@ -1,0 +1,157 @@
+"""Known answers of the measures of delivery, and what must not move them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import configs
+from data.contract import SPEECH, Transcript, Word
+from data.listening import Listener, Listening, cut_at_pauses, loud_level_db
+from data.recording import open_recording
+from data.speech import (
+    SpeechConfig,
+    filled_pauses_per_minute,
+    fundamental_frequency,
+    level,
+    longest_pause,
+    measures,
+    speech_features,
+    syllable_nuclei,
+)
+
+RATE = 16_000
+CONFIG = configs.load("speech_measures", SpeechConfig)
+
+
+def voice(seconds: float, hz: float = 220, level: float = 0.2) -> np.ndarray:
+    """A buzz of nine harmonics: voiced to any pitch detector."""
+    t = np.arange(int(seconds * RATE)) / RATE
+    return (level * sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 10))).astype("f4")
+
+
+def heard(waveform: np.ndarray, *segments: tuple[float, float]) -> Listening:
+    return Listening(waveform, tuple(segments), ())
+
+
+@pytest.mark.parametrize("hz", [80, 110, 220, 400])
+def test_a_voice_of_known_pitch_has_that_f0(hz):
+    found = measures(heard(voice(3, hz), (0, 3)), None, CONFIG)
+    assert found["f0_level"] == pytest.approx(hz, rel=0.01)
+    assert found["f0_range"] == pytest.approx(0, abs=0.3)
+    assert found["voiced_ratio"] > 0.9
+
+
+def test_a_tone_of_220_hz_has_f0_220():
+    tone = (0.3 * np.sin(2 * np.pi * 220 * np.arange(3 * RATE) / RATE)).astype("f4")
+    pitch = fundamental_frequency(tone, CONFIG)
+    assert np.nanmedian(pitch.hz) == pytest.approx(220, rel=0.01)
+
+
+def test_an_octave_slid_over_has_a_range_of_four_fifths_of_it():
+    t = np.arange(4 * RATE) / RATE
+    hz = 110 * 2 ** (t / 4)
+    phase = 2 * np.pi * np.cumsum(hz) / RATE
+    slide = (0.2 * sum(np.sin(k * phase) / k for k in range(1, 10))).astype("f4")
+    assert measures(heard(slide, (0, 4)), None, CONFIG)["f0_range"] == pytest.approx(9.6, abs=0.4)
+
+
+def test_white_noise_is_unvoiced():
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype("f4")
+    found = measures(heard(noise, (0, 3)), None, CONFIG)
+    assert found["voiced_ratio"] < 0.1
+
+
+def test_half_a_second_of_silence_after_half_a_second_of_tone_is_half_pause():
+    segments = [(float(i), i + 0.5) for i in range(5)]
+    waveform = np.concatenate([np.concatenate([voice(0.5), np.zeros(RATE // 2, "f4")])] * 5)
+    found = measures(heard(waveform[: int(4.5 * RATE)], *segments), None, CONFIG)
+    assert found["pause_ratio"] == pytest.approx(2.0 / 4.5)
+    assert found["longest_pause"] == pytest.approx(0.5)
+
+
+def test_five_bursts_in_two_seconds_are_five_nuclei_and_two_and_a_half_a_second():
+    envelope = np.zeros(2 * RATE)
+    for i in range(5):
+        start = int((0.1 + 0.4 * i) * RATE)
+        envelope[start : start + RATE // 5] = np.hanning(RATE // 5)
+    waveform = (voice(2) * envelope).astype("f4")
+    listening = heard(waveform, (0, 2))
+    times_s, level_db = level(waveform)
+    pitch = fundamental_frequency(waveform, CONFIG)
+    assert len(syllable_nuclei(times_s, level_db, pitch, listening.segments, CONFIG)) == 5
+    assert measures(listening, None, CONFIG)["speech_rate"] == pytest.approx(2.5)
+
+
+def test_a_level_that_falls_by_20_db_has_that_range():
+    loud, soft = voice(2, level=0.3), voice(2, level=0.03)
+    found = measures(heard(np.concatenate([loud, soft]), (0, 4)), None, CONFIG)
+    assert found["level_range"] == pytest.approx(20, abs=0.5)
+
+
+def test_three_ums_in_a_minute_are_three_a_minute():
+    words = [Word(text=f" {w}", start_s=i, end_s=i + 1, probability=1) for i, w in enumerate(
+        ["um,", "I", "uh", "called", "嗯", "umbrella"])]  # fmt: skip
+    said = Transcript(
+        text="", words=tuple(words), language="en", language_probability=1, source="recognised"
+    )
+    assert filled_pauses_per_minute(said, 60) == pytest.approx(3)
+    assert filled_pauses_per_minute(None, 60) is None
+
+
+def test_silence_has_no_measure_at_all():
+    found = measures(heard(np.zeros(3 * RATE, "f4")), None, CONFIG)
+    assert set(found.values()) == {None}
+
+
+def test_there_is_no_pause_in_one_segment():
+    assert longest_pause([(0.0, 3.0)]) == 0
+
+
+def test_speech_is_cut_at_its_longest_pause():
+    assert cut_at_pauses([(0, 4), (4.3, 8), (9, 14)], longest_s=10) == [(0, 8), (9, 14)]
+    assert cut_at_pauses([(0, 20)], longest_s=10) == [(0, 10), (10, 20)]
+    assert cut_at_pauses([], longest_s=10) == []
+
+
+def test_full_scale_is_0_dbfs_and_silence_is_minus_infinity():
+    assert loud_level_db(np.ones(RATE, "f4")) == pytest.approx(0)
+    assert loud_level_db(np.zeros(RATE, "f4")) == float("-inf")
+
+
+@pytest.fixture(scope="module")
+def listener() -> Listener:
+    return Listener()
+
+
+@pytest.fixture(scope="module")
+def spoken(shared_data) -> np.ndarray:
+    path = shared_data / "recordings" / "fluent_man.mp4"
+    waveform = open_recording(path).waveform
+    assert waveform is not None
+    return waveform[: 12 * RATE]
+
+
+def test_gain_changes_neither_rows_nor_measures(listener, spoken):
+    plain = speech_features(listener.listen(spoken))
+    quiet = speech_features(listener.listen((spoken * 0.05).astype("f4")))
+    assert plain.rows.shape[1] == len(SPEECH.columns)
+    np.testing.assert_allclose(quiet.rows, plain.rows, atol=0.05)
+    for name, value in plain.measures.items():
+        if value is not None:
+            assert quiet.measures[name] == pytest.approx(value, rel=0.02, abs=0.02)
+
+
+def test_three_seconds_of_silence_at_the_start_move_only_the_times(listener, spoken):
+    plain = speech_features(listener.listen(spoken))
+    later = speech_features(listener.listen(np.concatenate([np.zeros(3 * RATE, "f4"), spoken])))
+    assert len(later.stretches) == len(plain.stretches)
+    np.testing.assert_allclose(np.array(later.stretches) - 3, np.array(plain.stretches), atol=0.15)
+    assert later.measures["pause_ratio"] == pytest.approx(plain.measures["pause_ratio"], abs=0.03)
+    assert later.measures["speech_rate"] == pytest.approx(plain.measures["speech_rate"], rel=0.1)
+
+
+def test_silence_and_noise_are_not_speech(listener):
+    assert listener.listen(np.zeros(5 * RATE, "f4")).segments == ()
+    hiss = np.random.default_rng(0).normal(0, 0.001, 5 * RATE).astype("f4")
+    assert speech_features(listener.listen(hiss)).rows.shape == (0, len(SPEECH.columns))

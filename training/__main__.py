@@ -1,0 +1,120 @@
+"""python -m training: fit, publish, judge and promote versions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from data.contract import ContractMismatch
+from data.registry import NAMES, state_folder
+
+app = typer.Typer(
+    help="Features and outcomes → registered versions.", no_args_is_help=True, add_completion=False
+)
+console = Console(stderr=True)
+STARTER = Path(__file__).parent / "starter"
+
+Name = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")]
+DataFolder = Annotated[
+    Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of the corpus.")
+]
+
+
+@app.command()
+def starter() -> None:
+    """Register the versions that ship with the repository, each once."""
+    from training.publish import champion, connect, register
+
+    client = connect()
+    for name in NAMES:
+        if champion(client, name) is None:
+            console.print(f"{name}: version {register(STARTER / name)} registered, champion")
+        else:
+            console.print(f"{name}: has a champion already")
+
+
+@app.command()
+def fit(
+    name: Name,
+    data: DataFolder,
+    store: Annotated[
+        Path | None, typer.Option(help="Where features and trials are kept; a rerun resumes.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Also write the version's folder here.")] = None,
+) -> None:
+    """Train one recipe on a folder and register the version."""
+    from training.publish import publish, tracked, write
+
+    recipe = _recipe(name)
+    with tracked(name):
+        built = recipe.run(data, store or state_folder() / "training" / name)
+        version = publish(built)
+    if save:
+        write(built, save)
+    for metric, value in sorted(built.metrics.items()):
+        console.print(f"{metric:32s} {value:.3f}")
+    console.print(
+        f"{name} version {version} registered. It is served after "
+        f"`python -m training promote {name} {version}`."
+    )
+
+
+@app.command()
+def test(
+    name: Name,
+    corpus: Annotated[str, typer.Option(help="Form of the folder.")],
+    data: DataFolder,
+    version: Annotated[str | None, typer.Option(help="Default: the champion.")] = None,
+) -> None:
+    """Judge a registered version on other people's data; the last line is JSON."""
+    from training.publish import champion, connect, download
+
+    recipe = _recipe(name)
+    if corpus != recipe.corpus:
+        raise typer.BadParameter(f"{name} learned from {recipe.corpus}; --corpus {recipe.corpus}")
+    client = connect()
+    number = version or champion(client, name)
+    if number is None:
+        raise ContractMismatch(f"{name} has no champion; run `python -m training starter`")
+    folder = download(client, name, number)
+    rows = recipe.judge(folder, data, state_folder() / "training" / name)
+    for row in rows:
+        console.print(
+            f"{row.metric:24s} {row.target:16s} {row.people:10s} "
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), n {row.n}"
+        )
+    first = rows[0].model_dump()
+    print(json.dumps({**first, "version": number, "all": [row.model_dump() for row in rows]}))
+
+
+@app.command()
+def promote(name: Name, version: Annotated[str, typer.Argument(help="Version number.")]) -> None:
+    """Make VERSION the champion if it is no worse and no less fair; say why not otherwise."""
+    from training.promote import promote as move
+
+    verdict = move(name, version)
+    for reason in verdict.reasons:
+        console.print(f"- {reason}")
+    if not verdict.promoted:
+        console.print(f"{name} version {version} was NOT promoted.")
+        raise typer.Exit(1)
+    console.print(f"{name} version {version} is the champion.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe with its configuration read. corpus : form of the folder it learns from."""
+
+    corpus: str
+    run: Callable[[Path, Path], "Built"]
+    judge: Callable[[Path, Path, Path], list["Judged"]]
+
+
+if __name__ == "__main__":
+    app()

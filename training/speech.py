@@ -1,0 +1,337 @@
+"""Fluency, prosody, accuracy and total of an answer, from the Whisper encoder's statistics.
+
+Learned from the mean of five experts on speechocean762, judged against their median as
+published work does. The head is a Gaussian process mean (kernel ridge regression) on the
+principal components of each stretch's statistics; one kernel serves all aspects.
+Source: frozen-encoder statistics with a kernel regression, cf. Kim et al., Interspeech 2022.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+import pandas as pd
+from pydantic import Field
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.decomposition import PCA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import configs
+from data.contract import SPEECH, SPEECH_MEASURES, Manifest, Record, Target
+from data.corpora import speechocean762
+from data.corpora.speechocean762 import ASPECTS
+from data.listening import Listener, identity
+from data.recording import RecordingConfig, open_recording
+from data.speech import speech_features
+from data.splits import folds
+from evaluation import agreement
+from evaluation.calibration import conformal_half_width
+from training import fit
+from training.publish import Built, Judged, head_points, read_manifest
+from training.speech_card import card
+
+Floats = npt.NDArray[np.float64]
+
+
+class SpeechRecipe(Record):
+    """configs/speech.yaml."""
+
+    outer_folds: int = Field(ge=2, description="folds of speakers the report is made on")
+    inner_folds: int = Field(ge=2, description="folds of the rest that choose the head")
+    trials: int = Field(ge=1)
+    seed: int
+    components: tuple[int, int] = Field(description="principal components, low and high")
+    length_scale: tuple[float, float] = Field(description="of the kernel, in √components")
+    noise: tuple[float, float] = Field(description="variance of a rating in units of the signal")
+    coverage: float = Field(gt=0, lt=1)
+    workers: int = Field(ge=1)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the search chooses. length_scale : in units of √components."""
+
+    components: int
+    length_scale: float
+    noise: float
+
+    def pipeline(self) -> Pipeline:
+        """Unfitted; (n, SPEECH width) → (n, aspects) in points of 100."""
+        kernel = RBF(self.length_scale * np.sqrt(self.components), length_scale_bounds="fixed")
+        return make_pipeline(
+            StandardScaler(),
+            PCA(self.components, whiten=True, svd_solver="covariance_eigh"),
+            GaussianProcessRegressor(kernel, alpha=self.noise, optimizer=None, normalize_y=True),
+        )
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rated utterances and their stretches.
+
+    table : one row an utterance that has speech
+    rows : (stretches, SPEECH width); owner : (stretches,) row of `table`
+    measures : (utterances, SPEECH_MEASURES) NaN where there is none
+    unheard : utterances in which no speech was found
+    """
+
+    table: pd.DataFrame
+    rows: npt.NDArray[np.float32]
+    owner: npt.NDArray[np.intp]
+    durations_s: Floats
+    measures: Floats
+    unheard: int
+
+    @property
+    def people(self) -> npt.NDArray[np.str_]:
+        """(utterances,) speakers."""
+        return self.table["person"].to_numpy(dtype=str)
+
+    def mean(self) -> Floats:
+        """(utterances, aspects) mean of the experts, points of 100: what is learned."""
+        return np.column_stack(
+            [np.nanmean(speechocean762.ratings(self.table, a), axis=1) for a in ASPECTS]
+        )
+
+    def median(self) -> Floats:
+        """(utterances, aspects) median of the experts, points of 100: what it is judged by."""
+        return np.column_stack(
+            [np.nanmedian(speechocean762.ratings(self.table, a), axis=1) for a in ASPECTS]
+        )
+
+
+def examples(folder: Path, store: Path, *, workers: int) -> Examples:
+    """The rated utterances of a speechocean762-like folder with their features (cached)."""
+    table = speechocean762.read(folder)
+    found = fit.features(
+        list(table["path"]),
+        _extract,
+        store=store,
+        identity=f"{SPEECH.id} {identity()}",
+        label="speech features",
+        workers=workers,
+    )
+    heard = [i for i, arrays in enumerate(found) if len(arrays["rows"])]
+    counts = [len(found[i]["rows"]) for i in heard]
+    return Examples(
+        table=table.iloc[heard].reset_index(drop=True),
+        rows=np.concatenate([found[i]["rows"] for i in heard]).astype(np.float32),
+        owner=np.repeat(np.arange(len(heard)), counts),
+        durations_s=np.concatenate([found[i]["durations_s"] for i in heard]),
+        measures=np.stack([found[i]["measures"] for i in heard]),
+        unheard=len(table) - len(heard),
+    )
+
+
+_listener: list[Listener] = []
+"""One encoder a worker process."""
+
+
+def _extract(path: Path) -> dict[str, fit.Matrix]:
+    if not _listener:
+        _listener.append(Listener(threads=1))
+    config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
+    waveform = open_recording(path, config).waveform
+    if waveform is None:
+        return {"rows": np.empty((0, len(SPEECH.columns))), "durations_s": np.empty(0)}
+    found = speech_features(_listener[0].listen(waveform))
+    measured = [found.measures[column.name] for column in SPEECH_MEASURES]
+    return {
+        "rows": found.rows,
+        "durations_s": found.durations_s,
+        "measures": np.array([np.nan if value is None else value for value in measured]),
+    }
+
+
+def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
+    """The speech version learned from the folder `data`, ready to publish."""
+    rated = examples(data, store, workers=config.workers)
+    scores = held_out(config, rated, store)
+    chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
+    fitted = _fit(chosen, rated, np.arange(len(rated.table)))
+    head = onnx_head(fitted)
+    widths = _half_widths(config, rated, scores)
+    manifest = Manifest(
+        name="speech",
+        feature_set=SPEECH.id,
+        artifact="head.onnx",
+        sha256=hashlib.sha256(head).hexdigest(),
+        targets=tuple(Target(name=a, half_width=w) for a, w in widths.items()),
+        validated_languages=("en",),
+        validated_settings=("read_aloud",),
+        provisional_reason=PROVISIONAL,
+        language_bound=True,
+        references=references(rated),
+        references_source="adults reading English aloud (speechocean762), 10th to 90th percentile",
+        learned_from="speechocean762 train: read English of Mandarin speakers, five experts",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    predictions = prediction_table(rated, scores)
+    return Built(
+        manifest=manifest,
+        files={"head.onnx": head},
+        card=card(
+            predictions,
+            head=str(chosen),
+            widths=widths,
+            unheard=rated.unheard,
+            protocol=f"{config.outer_folds} folds of speakers; the head of each fold was chosen on "
+            f"{config.inner_folds} folds of the other speakers; r with the experts' median",
+        ),
+        predictions=predictions,
+        metrics={
+            f"{aspect}_pearson": agreement.pearson(rated.median()[:, j], scores[:, j])
+            for j, aspect in enumerate(ASPECTS)
+        },
+    )
+
+
+PROVISIONAL = {
+    "en": "Validated on English read aloud, not on answers in an interview.",
+    "zh": "仅在英语朗读上验证过,未在面试回答上验证。",
+}
+
+
+def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> Floats:
+    """(utterances, aspects) scores of speakers the head, and its choice, never saw."""
+    scores = np.full((len(rated.table), len(ASPECTS)), np.nan)
+    for number, (train, test) in enumerate(
+        folds(rated.people, n=config.outer_folds, seed=config.seed)
+    ):
+        chosen = choose(config, rated, train, store, name=f"outer-{number}")
+        scores[test] = _scores(_fit(chosen, rated, train), rated, test)
+    return scores
+
+
+def choose(
+    config: SpeechRecipe, rated: Examples, train: npt.NDArray[np.intp], store: Path, *, name: str
+) -> Head:
+    """The head that agrees best with the median on folds of the speakers in `train`."""
+
+    def objective(trial: optuna.Trial) -> float:
+        head = Head(
+            components=trial.suggest_int("components", *config.components, log=True),
+            length_scale=trial.suggest_float("length_scale", *config.length_scale, log=True),
+            noise=trial.suggest_float("noise", *config.noise, log=True),
+        )
+        return float(np.mean(list(_inner(config, rated, train, head))))
+
+    identity = json.dumps([config.model_dump(), SPEECH.id, identity(), len(rated.rows)])
+    digest = hashlib.sha256((identity + "".join(rated.people[train])).encode()).hexdigest()[:12]
+    study = fit.search(
+        f"speech-{name}-{digest}", objective, trials=config.trials, store=store, seed=config.seed
+    )
+    return Head(**study.best_params)
+
+
+def _inner(
+    config: SpeechRecipe, rated: Examples, train: npt.NDArray[np.intp], head: Head
+) -> Iterator[float]:
+    for a, b in folds(rated.people[train], n=config.inner_folds, seed=config.seed):
+        scores = _scores(_fit(head, rated, train[a]), rated, train[b])
+        truth = rated.median()[train[b]]
+        yield float(np.mean([agreement.pearson(truth[:, j], scores[:, j]) for j in range(2)]))
+
+
+def _fit(head: Head, rated: Examples, train: npt.NDArray[np.intp]) -> Pipeline:
+    used = np.isin(rated.owner, train)
+    return head.pipeline().fit(rated.rows[used], rated.mean()[rated.owner[used]])
+
+
+def _scores(fitted: Pipeline, rated: Examples, wanted: npt.NDArray[np.intp]) -> Floats:
+    """(wanted, aspects): stretches averaged by duration, as serving does."""
+    used = np.flatnonzero(np.isin(rated.owner, wanted))
+    points = np.clip(fitted.predict(rated.rows[used]), 0, 100)
+    return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
+
+
+def by_utterance(
+    points: Floats, owner: npt.NDArray[np.intp], weights: Floats, wanted: npt.NDArray[np.intp]
+) -> Floats:
+    """Mean of each wanted utterance's stretches, weighted by duration."""
+    place = np.searchsorted(wanted, owner)
+    total = np.zeros((len(wanted), points.shape[1]))
+    np.add.at(total, place, points * weights[:, None])
+    return total / np.bincount(place, weights, minlength=len(wanted))[:, None]
+
+
+def _half_widths(config: SpeechRecipe, rated: Examples, scores: Floats) -> dict[str, float]:
+    """Aspect → half width in points that covers the experts' median of unseen speakers."""
+    return {
+        aspect: conformal_half_width(
+            rated.median()[:, j], scores[:, j], by=rated.people, coverage=config.coverage
+        )
+        for j, aspect in enumerate(ASPECTS)
+    }
+
+
+def references(rated: Examples) -> dict[str, tuple[float, float]]:
+    """Measure → 10th and 90th percentile of adults; measures nobody had are left out."""
+    adults = rated.measures[(rated.table["age_group"] == "adult").to_numpy()]
+    found = {}
+    for j, column in enumerate(SPEECH_MEASURES):
+        values = adults[:, j][np.isfinite(adults[:, j])]
+        if len(values):
+            low, high = np.percentile(values, [10, 90])
+            found[column.name] = (round(float(low), 3), round(float(high), 3))
+    return found
+
+
+def prediction_table(rated: Examples, scores: Floats) -> pd.DataFrame:
+    """One row an utterance and aspect: held-out score beside the experts' median and spread."""
+    median = rated.median()
+    parts = []
+    for j, aspect in enumerate(ASPECTS):
+        part = rated.table[["person", "item", "age_group", "gender", "words"]].copy()
+        part.insert(2, "target", aspect)
+        part.insert(3, "rating", median[:, j])
+        part.insert(4, "score", scores[:, j])
+        experts = speechocean762.ratings(rated.table, aspect)
+        part[[f"expert_{i}" for i in speechocean762.EXPERTS]] = experts
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def onnx_head(fitted: Pipeline) -> bytes:
+    """The fitted head as a graph: features (n, width) → points (n, aspects)."""
+    width = len(SPEECH.columns)
+    graph = to_onnx(
+        fitted,
+        initial_types=[("features", FloatTensorType([None, width]))],
+        final_types=[("points", FloatTensorType([None, len(ASPECTS)]))],
+        target_opset=18,
+    )
+    return bytes(graph.SerializeToString())
+
+
+def judge(version: Path, data: Path, store: Path) -> list[Judged]:
+    """Agreement of a version's folder with the experts of another speechocean762-like folder."""
+    manifest = read_manifest(version)
+    config = configs.load("speech", SpeechRecipe)
+    rated = examples(data, store, workers=config.workers)
+    everyone = np.arange(len(rated.table))
+    points = np.clip(head_points(version, manifest, rated.rows), 0, 100)
+    scores = by_utterance(points, rated.owner, rated.durations_s, everyone)
+    adult = (rated.table["age_group"] == "adult").to_numpy()
+    judged = []
+    for j, aspect in enumerate(target.name for target in manifest.targets):
+        rating = rated.median()[:, ASPECTS.index(aspect)]
+        for metric in (agreement.pearson, agreement.spearman, agreement.mae):
+            for people, rows in (("all", everyone), ("adults", np.flatnonzero(adult))):
+                estimate = agreement.interval(
+                    metric, rating[rows], scores[rows, j], by=rated.people[rows]
+                )
+                judged.append(Judged.of(metric.__name__, aspect, people, estimate))
+    return judged
