@@ -31,10 +31,10 @@ class JobWeights(Record):
 
     source: Literal["chosen", "learned"]
     method: str = ""
-    people: int = Field(0, ge=0)
+    people: int = Field(default=0, ge=0)
     predictors: dict[str, float]
-    center: dict[str, float] = Field({})
-    scale: dict[str, float] = Field({})
+    center: dict[str, float] = Field(default={})
+    scale: dict[str, float] = Field(default={})
 
     def composite(self, predictors: pd.DataFrame) -> pd.Series:
         """Weighted sum of each row; a predictor the table does not have counts as 0.

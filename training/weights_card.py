@@ -1,0 +1,367 @@
+"""The card of a weights version: learned from hires, or chosen by people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import pandas as pd
+
+from data.contract import UndefinedMetric
+from data.weights import JobWeights
+from evaluation import agreement
+from evaluation.agreement import Estimate
+from evaluation.card import (
+    Architecture,
+    Calibration,
+    Card,
+    Change,
+    Data,
+    Explanation,
+    GroupCount,
+    Identity,
+    Impact,
+    IntendedUse,
+    Law,
+    Limitations,
+    Metric,
+    Metrics,
+    Monitoring,
+    Region,
+    annex_iv_map,
+    human_oversight,
+    ll144_summary,
+    not_applicable,
+    pipia_map,
+)
+from evaluation.fairness import impact_table
+from evaluation.validity import OPERATIONAL_VALIDITY, predictive_bias
+from training.publish import Judged
+
+_FOCAL_TERM = 2  # row of `predictive_bias`: intercept, score, focal, score_x_focal
+
+_NO_CEILING = "no human chose among these people, so there is no ceiling to compare with"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Weights of one job and what they do for people they were not learned from.
+
+    candidate : the method chosen, with its penalties
+    rows : held-out metrics of the learned weights
+    unit, blind : metric -> value of unit weights, and of the first ridge candidate,
+        which takes no notice of groups
+    within_folds : mean selection score in single folds
+    predictions : one repeat's held-out rows, as predictions.csv
+    """
+
+    job: str
+    weights: JobWeights
+    candidate: str
+    rows: list[Judged]
+    unit: dict[str, float]
+    blind: dict[str, float]
+    within_folds: Estimate
+    predictions: pd.DataFrame
+    incomplete: int
+
+
+def learned(reports: Sequence[Report], weights: Mapping[str, JobWeights]) -> Card:
+    """Card of a version with learned weights, complete but for what publishing knows."""
+    kept = [job for job, entry in weights.items() if entry.source == "chosen"]
+    methods = "; ".join(f"{report.job}: {report.candidate}" for report in reports)
+    return _card(
+        summary=f"Weights of {', '.join(report.job for report in reports)} learned from hires; "
+        f"chosen by people for {', '.join(kept) or 'no other job'}",
+        description=f"linear composite; method chosen on inner folds: {methods}",
+        licences=("CC BY-SA 4.0 (siop2020) where learned from it",),
+        data=_learned_data(reports),
+        metrics=Metrics(
+            protocol="repeated folds by person; the method is chosen anew inside each; selection "
+            "score = 25·share of high performers selected + 25·share of retained selected + "
+            "50·share of both − 100·|1 − impact ratio| for the top half; intervals resample people",
+            rows=tuple(row for report in reports for row in _metric_rows(report)),
+            length_adjusted=not_applicable("predictors are scores or items, not text"),
+            by_codec=not_applicable("no recording is read"),
+            by_snr=not_applicable("no recording is read"),
+        ),
+        criterion_validity=tuple(row for report in reports for row in _validity_rows(report)),
+        impact=tuple(row for report in reports for row in _impact_rows(report)),
+        trade_offs=tuple(_trade_off(report) for report in reports),
+        specific=(
+            "everyone learned from was hired: correlations among applicants differ, and no "
+            "correction is made because the applicants' spread is not known",
+            "the gain in diversity shrinks on new people when few are learned from; the figures "
+            "here are of people held out",
+        ),
+    )
+
+
+def chosen(weights: Mapping[str, JobWeights]) -> Card:
+    """Card of the starter version, whose weights nobody's outcomes have tested."""
+    why = "weights were chosen by people; nobody has been hired by them yet"
+    return _card(
+        summary=f"Chosen, unlearned weights of {', '.join(weights)}",
+        description="weighted mean of scores; weights chosen by judgement in configs/jobs.yaml",
+        licences=("the licence of this repository",),
+        data=Data(
+            n_people=not_applicable(why),
+            n_recordings=not_applicable(why),
+            dates=not_applicable(why),
+            consent_basis=not_applicable("no personal data was used"),
+            label_source=not_applicable(why),
+            rater_icc=not_applicable(why),
+            demographics=not_applicable(why),
+            split=not_applicable(why),
+            datasheet="configs/jobs.yaml, whose comments give the reasons",
+        ),
+        metrics=Metrics(
+            protocol=not_applicable(why),
+            rows=not_applicable(why),
+            length_adjusted=not_applicable(why),
+            by_codec=not_applicable("no recording is read"),
+            by_snr=not_applicable("no recording is read"),
+        ),
+        criterion_validity=not_applicable(
+            f"{why}; published means are not these weights' own: "
+            + ", ".join(f"{name} {r}" for name, r in OPERATIONAL_VALIDITY.items())
+        ),
+        impact=not_applicable(why),
+        trade_offs=("judgement instead of evidence, until an employer's own outcomes exist",),
+        specific=("validity and impact are unknown: learn weights as soon as outcomes exist",),
+    )
+
+
+def _card(
+    *,
+    summary: str,
+    description: str,
+    licences: tuple[str, ...],
+    data: Data,
+    metrics: Metrics,
+    criterion_validity: tuple[Metric, ...] | str,
+    impact: tuple[Impact, ...] | str,
+    trade_offs: tuple[str, ...],
+    specific: tuple[str, ...],
+) -> Card:
+    """What both cards say, around what differs."""
+    today = datetime.now(UTC).date().isoformat()
+    return Card(
+        identity=Identity(
+            name="weights",
+            summary=summary,
+            date=today,
+            change_since_last="first version",
+            licences=licences,
+        ),
+        intended_use=_intended_use(),
+        architecture=Architecture(
+            description=description,
+            inputs="scores of one candidate in points of 100 (or assessment items)",
+            outputs="one number a candidate and job: the total",
+            base_models=not_applicable("weights stand on no pretrained model"),
+        ),
+        data=data,
+        metrics=metrics,
+        reliability=not_applicable(
+            "reliability of a total follows from that of its scores; see the cards of the parts"
+        ),
+        criterion_validity=criterion_validity,
+        impact=impact,
+        calibration=_calibration(),
+        abstention=not_applicable(
+            "weights score everybody who has scores; abstention is in the cards of the parts"
+        ),
+        explanation=_EXPLANATION,
+        limitations=Limitations(limitations=specific, trade_offs=trade_offs, risks=_RISKS),
+        oversight=human_oversight(part="total"),
+        monitoring=_MONITORING,
+        change_log=(Change(date=today, change="first version"),),
+        law=_law(),
+    )
+
+
+def _learned_data(reports: Sequence[Report]) -> Data:
+    people = sum(report.weights.people for report in reports)
+    left_out = sum(report.incomplete for report in reports)
+    counts = [
+        GroupCount(column=f"group ({report.job})", group=str(group or "not declared"), n=int(n))
+        for report in reports
+        for group, n in _one_target(report)["group"].value_counts().items()
+    ]
+    return Data(
+        n_people=people,
+        n_recordings=not_applicable("learned from scores or items, not from recordings"),
+        dates="as in the history; siop2020 was published in 2020 and gives no dates",
+        consent_basis="siop2020: published by its authors for research; an employer's own history: "
+        "the employer's basis, which approval must state",
+        label_source="supervisors' performance ratings and retention",
+        rater_icc="not known: one supervisor rated each person, or severity was taken off by mean",
+        demographics=tuple(counts),
+        split=f"by person; {left_out} hires with an incomplete record were left out",
+        datasheet="Koenig and Thompson, SIOP 2020 (group label contrived by the organisers), or "
+        "the tables of data/outcomes.py",
+    )
+
+
+def _one_target(report: Report) -> pd.DataFrame:
+    return report.predictions[report.predictions["target"] == "high_performer"]
+
+
+def _metric_rows(report: Report) -> Iterator[Metric]:
+    for row in report.rows:
+        if row.metric == "validity":
+            continue  # among the criterion validities
+        yield Metric(
+            type=row.metric,
+            target=report.job,
+            value=row.value,
+            low=row.low,
+            high=row.high,
+            n=row.n,
+            baseline=report.unit[row.metric],
+            baseline_name="unit weights",
+            note=_NO_CEILING,
+        )
+    found = report.within_folds
+    yield Metric(
+        type="selection_score_within_folds",
+        target=report.job,
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        note="mean, and range of 95 %, of single folds, whose fewer people make the impact ratio "
+        f"noisier; {_NO_CEILING}",
+    )
+
+
+def _validity_rows(report: Report) -> Iterator[Metric]:
+    """Correlations of one repeat, and whether the composite predicts both groups alike."""
+    for target, rows in report.predictions.groupby("target"):
+        found = agreement.interval(
+            agreement.pearson, rows["rating"], rows["score"], by=rows["person"].to_numpy()
+        )
+        yield Metric(
+            type="pearson",
+            target=str(target),
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            n=found.n,
+            note=f"{report.job}, first repeat, uncorrected for range and for error of the ratings",
+        )
+    yield _cleary_row(report)
+
+
+def _cleary_row(report: Report) -> Metric:
+    rows = _one_target(report)
+    declared = rows[rows["group"] != ""]
+    row = partial(Metric, type="cleary_group_term", target="high_performer", n=len(declared))
+    try:
+        terms = predictive_bias(declared["rating"], declared["score"], declared["group"] == "focal")
+    except UndefinedMetric as reason:
+        return row(value=None, note=str(reason))
+    value, low, high = terms[["coefficient", "low", "high"]].to_numpy(float)[_FOCAL_TERM]
+    return row(
+        value=float(value),
+        low=float(low),
+        high=float(high),
+        note=f"{report.job}, points of 100 at composite 0: below 0, the focal group is predicted "
+        "too high",
+    )
+
+
+def _impact_rows(report: Report) -> Iterator[Impact]:
+    rows = _one_target(report).reset_index(drop=True)
+    selected = rows["score"] > rows["score"].median()
+    groups = rows["group"].where(rows["group"] != "")
+    for label, row in impact_table(selected, groups).iterrows():
+        has_ratio = pd.notna(row["impact_ratio"])
+        has_interval = has_ratio and pd.notna(row["ratio_low"])
+        yield Impact(
+            column=f"group ({report.job})",
+            group=str(label),
+            n=int(row["n"]),
+            selected=int(row["selected"]),
+            rate=float(row["rate"]),
+            ratio=float(row["impact_ratio"]) if has_ratio else None,
+            low=float(row["ratio_low"]) if has_interval else None,
+            high=float(row["ratio_high"]) if has_interval else None,
+            cut="held-out composite above the median of all, first repeat",
+            note="" if has_ratio else "counted; has no ratio (not declared, or under 2 %)",
+        )
+
+
+def _trade_off(report: Report) -> str:
+    ours, blind = {row.metric: row.value for row in report.rows}, report.blind
+    return (
+        f"{report.job}: accuracy part {ours['accuracy']:.1f} at impact ratio "
+        f"{ours['impact_ratio']:.2f}, against {blind['accuracy']:.1f} at "
+        f"{blind['impact_ratio']:.2f} for ridge weights that take no notice of groups"
+    )
+
+
+def _calibration() -> Calibration:
+    why = "the total's interval follows from those of its scores; weights add none of their own"
+    return Calibration(
+        method=not_applicable(why), half_width=not_applicable(why), coverage=not_applicable(why)
+    )
+
+
+def _intended_use() -> IntendedUse:
+    return IntendedUse(
+        uses=("combining a candidate's scores into one total for a job, beside each score",),
+        users=("recruiters with training in what the total means", "auditors", "candidates"),
+        languages=("zh", "en"),
+        out_of_scope=(
+            "deciding alone whether anyone is invited, hired or refused",
+            "a job, an employer or items other than those the weights were learned or chosen for",
+            "comparing totals of different jobs",
+        ),
+        regions="everywhere the scores themselves may be used",
+        off_in=(
+            Region(
+                region="eu",
+                rule="EU AI Act Art. 5(1)(f)",
+                effect="expression has weight 0 here and everywhere",
+            ),
+        ),
+    )
+
+
+_EXPLANATION = Explanation(
+    method="the weights themselves: a total is the sum of weight times score, shown term by term",
+    check="planted weights of simulated histories come back (tests/training/test_weights.py)",
+)
+
+_RISKS = (
+    "weights learned from biased ratings repeat the bias: compare criterion and impact by group",
+    "a group that nobody declared cannot be looked after",
+)
+
+_MONITORING = Monitoring(
+    thresholds=(
+        "impact ratio of a quarter's decisions below .80 for a group of at least 30",
+        "validity of the total on new hires below half of this card's",
+    ),
+    retrain_trigger="a threshold crossed, or twice as many hires with outcomes as learned from",
+)
+
+
+def _law() -> Law:
+    return Law(
+        annex_iv=annex_iv_map(
+            risk_management="no file exists yet; Limitations and risks lists the risks",
+            conformity="none: this version is not placed on the EU market",
+        ),
+        pipia=pipia_map(
+            purpose="makes the order of importance of a job's scores explicit and the same for all",
+            impact="a wrong weight moves many people's totals in the same direction",
+            protection="weights are public, few and readable; group labels are never an input; a "
+            "person decides",
+        ),
+        ll144=ll144_summary(audit="none yet; this version has not been used on candidates"),
+    )
