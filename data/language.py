@@ -41,7 +41,7 @@ OF_NEAREST = {
 _CJK = "\u4e00-\u9fff"
 _UNIT = re.compile(rf"[{_CJK}]|[a-z]+|\d+(?:\.\d+)?|[+\-*/^=<>]")
 _IDEOGRAPH = re.compile(rf"[{_CJK}]")
-_SENTENCE_END = re.compile(r"(?<=[。！？!?；;\n])|(?<=[a-z)]\.)(?=\s)")
+_SENTENCE_END = re.compile(r"(?<=[。！？!?；;\n])|(?<=[A-Za-z)]\.)(?=\s)")
 _CLAUSE_END = re.compile(r"[。！？!?；;，,：:\n]|\.(?=\s)|[(（]\d{1,2}[)）]|(?<!\d)\d[.、](?!\d)")
 _CONNECTIVE = re.compile(
     "因为|所以|因此|由于|如果|那么|但是|然而|首先|其次|然后|最后|接着|于是|例如|比如|同时|另外|而且|不仅"

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from data import language
+from data.contract import LANGUAGE, Transcript, Word
+from serving.evidence import Sentence, answer_text, sentence_evidence, sentences_of
+
+QUESTION = "请讲一次您处理客户不满或投诉的经历：当时是什么情况，您做了什么，结果如何？"
+REFERENCE = "我先耐心听客户说完并道歉，然后查清原因，给出解决办法，最后回访客户确认问题已经解决。"
+RELEVANT = "我耐心听客户说完，向他道歉，查清原因后给出解决办法，最后回访确认。"
+SMALL_TALK = ("那天天气很好。", "我早上吃了面条。", "我的爱好是打篮球。")
+
+
+def spoken(*words: tuple[str, float, float], language: str = "zh") -> Transcript:
+    return Transcript(
+        text="".join(text for text, _, _ in words).strip(),
+        words=tuple(
+            Word(text=text, start_s=start, end_s=end, probability=0.9) for text, start, end in words
+        ),
+        language=language,
+        language_probability=1,
+        source="recognised",
+    )
+
+
+def written(text: str, language: str = "zh") -> Transcript:
+    return Transcript(text=text, language=language, language_probability=1, source="supplied")
+
+
+def covered(features: np.ndarray) -> np.ndarray:
+    """A head whose answer is known: 100 × the share of the reference that is covered."""
+    return 100 * features[:, [LANGUAGE.names.index("new_singles_recall")]].astype(float)
+
+
+def test_sentences_are_cut_at_punctuation_with_the_times_of_their_words():
+    transcript = spoken(("我先", 0, 0.5), ("道歉。", 0.5, 1), ("然后", 3, 3.5), ("回访。", 3.5, 4))
+    assert sentences_of(transcript) == (
+        Sentence("我先道歉。", 0, 1),
+        Sentence("然后回访。", 3, 4),
+    )
+
+
+def test_sentences_are_cut_at_pauses_where_there_is_no_punctuation():
+    transcript = spoken(("我先", 0, 0.5), ("道歉", 0.6, 1), ("然后", 1.6, 2), ("回访", 2.1, 3))
+    assert [sentence.text for sentence in sentences_of(transcript)] == ["我先道歉", "然后回访"]
+
+
+def test_a_pause_within_a_punctuated_sentence_does_not_cut_it():
+    transcript = spoken(("我先", 0, 0.5), ("道歉。", 2, 3), ("然后", 3, 3.5), ("回访。", 3.5, 4))
+    assert len(sentences_of(transcript)) == 2
+
+
+def test_a_decimal_point_does_not_end_a_sentence():
+    words = (
+        (" It", 0, 0.1),
+        (" grew", 0.1, 0.2),
+        (" 3.", 0.2, 0.3),
+        ("5", 0.3, 0.4),
+        (" now.", 0.4, 1),
+    )
+    assert len(sentences_of(spoken(*words, language="en"))) == 1
+
+
+def test_a_supplied_transcript_has_sentences_without_times():
+    found = sentences_of(written("I apologised. Then I called her."))
+    assert found == (Sentence("I apologised."), Sentence("Then I called her."))
+
+
+@pytest.mark.parametrize("texts", [("我先道歉", "然后回访"), ("I apologised", "I called her")])
+def test_the_answer_is_cut_again_into_the_same_sentences(texts: tuple[str, ...]):
+    text = answer_text([Sentence(part) for part in texts])
+    assert [part.rstrip("。.") for part in language.sentences(text)] == list(texts)
+
+
+def test_the_sentence_that_says_what_the_reference_says_is_named_first():
+    text = SMALL_TALK[0] + RELEVANT + "".join(SMALL_TALK[1:])
+    first, *others = sentence_evidence(written(text), QUESTION, [REFERENCE], covered)
+    assert first.text == RELEVANT
+    assert first.effect is not None
+    assert first.effect < 0
+    assert all(abs(first.effect) > abs(other.effect or 0) for other in others)
+
+
+def test_leaving_out_the_first_evidence_moves_the_score_by_its_effect_and_more_than_the_rest():
+    text = "".join(SMALL_TALK) + RELEVANT
+    evidence = sentence_evidence(written(text), QUESTION, [REFERENCE], covered)
+    whole = covered(language.extract_all([text], QUESTION, [REFERENCE]))[0, 0]
+    moves = []
+    for item in evidence:
+        rest = text.replace(item.text, "")
+        score = covered(language.extract_all([rest], QUESTION, [REFERENCE]))[0, 0]
+        assert item.effect == pytest.approx(score - whole, abs=0.02)
+        moves.append(abs(score - whole))
+    assert moves[0] == max(moves)
+    assert moves[0] > moves[1]
+
+
+def test_evidence_carries_the_times_of_the_words():
+    transcript = spoken(("天气很好。", 0, 2), ("我耐心听客户说完，查清原因。", 2.5, 6))
+    first = sentence_evidence(transcript, QUESTION, [REFERENCE], covered)[0]
+    assert (first.kind, first.start_s, first.end_s) == ("span", 2.5, 6)
+
+
+def test_silence_has_no_evidence():
+    nobody = Transcript(text="", language="und", language_probability=0, source="recognised")
+    assert sentence_evidence(nobody, QUESTION, [REFERENCE], covered) == ()
