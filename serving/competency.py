@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from data import language
-from data.contract import LANGUAGE_MEASURES, NotScored, Score, Transcript
+from data.contract import LANGUAGE_MEASURES, NotScored, Transcript
 from data.jobs import LANGUAGES, Job, Question
-from serving.evidence import sentence_evidence
+from serving.evidence import answer_text, sentence_evidence, sentences_of
 from serving.models import LoadedVersion
-from serving.parts import Outcome, measures, provisional_reason, refused
+from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
 
 
@@ -32,28 +32,24 @@ def score_competency(
         return _with_others(job, asked, refused("competency", [asked], *problem))
     references = question.comparisons(transcript.language)
     text = question.text[transcript.language]
-    features = language.extract(transcript.text, text, references)
+    answer = answer_text(sentences_of(transcript))
+    features = language.extract(answer, text, references)
     measured = measures(
         "competency",
         LANGUAGE_MEASURES,
         language.measures(features),
         version.manifest.references,
     )
-    target = version.manifest.targets[0]
-    score = float(version.points(features[None, :])[0, 0])
-    reason = provisional_reason(version, transcript.language, read_in="en")
     outcome = Outcome(
         scores=(
-            Score(
-                part="competency",
+            interval_score(
+                "competency",
+                version.manifest.targets[0],
+                float(version.points(features[None, :])[0, 0]),
+                version,
+                provisional_reason(version, transcript.language, read_in="en"),
                 name=asked,
-                score=round(score, 2),
-                low=round(max(0.0, score - target.half_width), 2),
-                high=round(min(100.0, score + target.half_width), 2),
-                provisional=bool(reason),
-                provisional_reason=reason,
                 evidence=sentence_evidence(transcript, text, references, version.points),
-                version=version.version,
             ),
         ),
         measures=measured,

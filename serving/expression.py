@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Quality, Score
+from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Measure, Quality, Score
 from data.expression import (
     ExpressionConfig,
+    ExpressionSeries,
     FaceTracker,
     curves,
     expression_measures,
     expression_problem,
     expression_series,
+    head_input,
     kept_frames,
     key_frames,
     with_face_quality,
 )
 from data.recording import Recording
 from serving.models import LoadedVersion
-from serving.parts import Outcome, measures, provisional_reason, refused
+from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 
 NAME = "expression"
 """What an absent expression score is called on a scorecard."""
@@ -70,3 +70,22 @@ def score_expression(
 
 def _names(version: LoadedVersion) -> list[str]:
     return [target.name for target in version.manifest.targets] or [NAME]
+
+
+def _scored(
+    version: LoadedVersion,
+    series: ExpressionSeries,
+    config: ExpressionConfig,
+    measured: tuple[Measure, ...],
+) -> Outcome:
+    features, mask = head_input(series, config)
+    points = version.points(features[None], mask=mask[None])[0]
+    # A face speaks no language; the setting decides.
+    reason = provisional_reason(version, "", read_in="en")
+    return Outcome(
+        scores=tuple(
+            interval_score("expression", target, float(score), version, reason)
+            for target, score in zip(version.manifest.targets, points, strict=True)
+        ),
+        measures=measured,
+    )

@@ -23,7 +23,6 @@ from data.contract import (
     FeatureSet,
     Manifest,
     ModelVersion,
-    Target,
 )
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, NAMES, RegistryConfig, registry
 
@@ -65,10 +64,6 @@ class LoadedVersion:
             card_url=f"/v1/models/{self.name}/{self.version}/card",
         )
 
-    def target(self, name: str) -> Target:
-        """The head's output called `name`."""
-        return next(target for target in self.manifest.targets if target.name == name)
-
     @cached_property
     def _session(self) -> onnxruntime.InferenceSession:
         options = onnxruntime.SessionOptions()
@@ -77,9 +72,17 @@ class LoadedVersion:
             str(self.folder / self.manifest.artifact), options, providers=["CPUExecutionProvider"]
         )
 
-    def points(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """(n, targets) in points of 100, cut to the scale. features : (n, width)."""
-        found = self._session.run(["points"], {"features": features.astype(np.float32)})[0]
+    def points(
+        self, features: npt.NDArray[np.float32], *, mask: npt.NDArray[np.float32] | None = None
+    ) -> npt.NDArray[np.float64]:
+        """(n, targets) in points of 100, cut to the scale.
+
+        features : (n, width), or (n, times, width) with mask (n, times) for a series
+        """
+        inputs = {"features": features.astype(np.float32)}
+        if mask is not None:
+            inputs["mask"] = mask.astype(np.float32)
+        found = self._session.run(["points"], inputs)[0]
         table = np.asarray(found, dtype=np.float64).reshape(len(features), -1)
         return np.clip(table, 0, 100)
 

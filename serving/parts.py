@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from data.contract import Column, Measure, NotScored, Part, Score
+from data.contract import Column, Evidence, Measure, NotScored, Part, Score, Target
 from serving.models import LoadedVersion
 
 SETTING = "interview"
@@ -33,13 +33,42 @@ def refused(
     )
 
 
+def interval_score(
+    part: Part,
+    target: Target,
+    points: float,
+    version: LoadedVersion,
+    provisional: str,
+    *,
+    name: str = "",
+    evidence: tuple[Evidence, ...] = (),
+) -> Score:
+    """The head's points with its conformal interval, both within 0 to 100.
+
+    provisional : why the score is; empty where it is not. name : default the target's
+    """
+    return Score(
+        part=part,
+        name=name or target.name,
+        score=round(points, 2),
+        low=round(max(0.0, points - target.half_width), 2),
+        high=round(min(100.0, points + target.half_width), 2),
+        provisional=bool(provisional),
+        provisional_reason=provisional,
+        evidence=evidence,
+        version=version.version,
+    )
+
+
 def provisional_reason(version: LoadedVersion, language: str, *, read_in: str) -> str:
     """Why a score of this version is provisional here; empty where the card validates it.
 
-    language : of the answer. read_in : language the reason is written in
+    language : of the answer; empty where language does not matter
+    read_in : language the reason is written in
     """
     manifest = version.manifest
-    if SETTING in manifest.validated_settings and language in manifest.validated_languages:
+    known_language = not language or language in manifest.validated_languages
+    if SETTING in manifest.validated_settings and known_language:
         return ""
     reasons = manifest.provisional_reason
     fallback = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.contract import SPEECH_MEASURES, Evidence, Measure, Quality, Score
+from data.contract import SPEECH_MEASURES, Evidence, Measure, Quality
 from data.speech import SpeechFeatures
-from serving.parts import Outcome, measures, provisional_reason, refused
+from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.models import LoadedVersion
 from serving.scoring import ScoringConfig
 
@@ -34,16 +34,8 @@ def score_speech(
     reason = provisional_reason(version, language, read_in="en")
     return Outcome(
         scores=tuple(
-            Score(
-                part="speech",
-                name=target.name,
-                score=round(float(score), 2),
-                low=round(max(0.0, float(score) - target.half_width), 2),
-                high=round(min(100.0, float(score) + target.half_width), 2),
-                provisional=bool(reason),
-                provisional_reason=reason,
-                evidence=_evidence(measured),
-                version=version.version,
+            interval_score(
+                "speech", target, float(score), version, reason, evidence=_evidence(measured)
             )
             for target, score in zip(version.manifest.targets, scores, strict=True)
         ),

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+import configs
 from data.contract import ContractMismatch
 from data.registry import NAMES, state_folder
+
+if TYPE_CHECKING:
+    from training.publish import Built, Judged
 
 app = typer.Typer(
     help="Features and outcomes → registered versions.", no_args_is_help=True, add_completion=False
@@ -112,8 +117,33 @@ class Recipe:
     """A recipe with its configuration read. corpus : form of the folder it learns from."""
 
     corpus: str
-    run: Callable[[Path, Path], "Built"]
-    judge: Callable[[Path, Path, Path], list["Judged"]]
+    run: Callable[[Path, Path], Built]
+    judge: Callable[[Path, Path, Path], list[Judged]]
+
+
+def _recipe(name: str) -> Recipe:
+    """The recipe called `name`; only its own module is imported, since each costs seconds."""
+    if name == "speech":
+        from training import speech
+
+        config = configs.load("speech", speech.SpeechRecipe)
+        return Recipe("speechocean762", partial(speech.run, config), speech.judge)
+    if name == "expression":
+        from training import expression
+
+        recipe = configs.load("expression", expression.ExpressionRecipe)
+        return Recipe("behaviour_ratings", partial(expression.run, recipe), expression.judge)
+    if name == "competency":
+        from training import competency
+
+        rated = configs.load("competency", competency.CompetencyRecipe)
+        return Recipe("zh_short_answer", partial(competency.run, rated), competency.judge)
+    if name == "weights":
+        from training import weights
+
+        history = configs.load("weights", weights.WeightsRecipe)
+        return Recipe("siop2020", partial(weights.run, history), weights.judge)
+    raise typer.BadParameter(f"unknown name {name!r}; one of {', '.join(NAMES)}")
 
 
 if __name__ == "__main__":
