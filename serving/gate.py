@@ -48,8 +48,9 @@ class Gate:
         except ClientDisconnect:
             visit.status = CLIENT_LEFT
         except Exception as error:
-            problem = error if isinstance(error, Problem) else unexpected(error)
+            # FastAPI answers its own faults as problems and raises them once more.
             if not visit.begun:
+                problem = error if isinstance(error, Problem) else unexpected(error)
                 await respond(problem, scope["path"])(scope, receive, visit.send)
         self._note(scope, visit.status, time.perf_counter() - began)
 

@@ -93,8 +93,8 @@ def create(
             mounted.application = Gate(application(self.runtime), self.runtime)
             self.runtime.start()
 
+        @bentoml.on_deployment
         @staticmethod
-        @bentoml.on_deployment  # type: ignore[untyped-decorator]
         def refuse_newer_database() -> None:
             """Once, before any process starts. Raises ContractMismatch."""
             from serving.store import Store

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -92,7 +91,7 @@ def card(
     # Pages need pandas, which scoring does not: imported by whoever asks for the first page.
     from evaluation.card import Card, render_html
 
-    page = render_html(Card.model_validate(json.loads(found.card_json)))
+    page = render_html(Card.model_validate_json(found.card_json))
     return HTMLResponse(page, headers=headers)
 
 

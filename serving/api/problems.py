@@ -108,6 +108,10 @@ def install(app: FastAPI) -> None:
         problem = Problem(error.status_code, code, f"{phrase}.", headers=headers)
         return respond(problem, request.url.path)
 
+    async def fault(request: Request, error: Exception) -> Response:
+        return respond(unexpected(error), request.url.path)
+
+    app.add_exception_handler(Exception, fault)
     app.add_exception_handler(Problem, ours)
     app.add_exception_handler(RequestValidationError, wrong_fields)
     app.add_exception_handler(HTTPException, of_framework)

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -80,7 +80,7 @@ class Served:
 
 
 @contextmanager
-def serve(folder: Path, *, ready: bool = True, **environment: str) -> Iterator[Served]:
+def serve(folder: Path, **environment: str) -> Iterator[Served]:
     """The tiny service under BentoML on a free port, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -101,7 +101,7 @@ def serve(folder: Path, *, ready: bool = True, **environment: str) -> Iterator[S
         )
     served = Served(f"http://127.0.0.1:{port}", state, process, log)
     try:
-        wait_for(served, "/readyz" if ready else "/healthz")
+        wait_for(served, "/readyz")
         yield served
     finally:
         end(process)
@@ -135,12 +135,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service for all tests that do not need one of their own."""
     folder = tmp_path_factory.mktemp("service")
     (folder / "answers").mkdir()
-    changes = {"allowed_urls": [str(folder / "answers"), "memory://answers"]}
-    with serve(folder, TINY_CONFIG=json.dumps(changes)) as running:
+    changes = {"allowed_urls": [str(folder / "answers"), "s3://bucket/answers/"]}
+    journal = folder / "journal"
+    with serve(
+        folder,
+        TINY_CONFIG=json.dumps(changes),
+        TINY_SECONDS="0.2",
+        TINY_JOURNAL=str(journal),
+    ) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def start() -> Callable[..., AbstractContextManager[Served]]:
-    """`serve`, for a test that needs a service of its own."""
-    return serve

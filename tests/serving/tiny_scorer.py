@@ -8,7 +8,7 @@ import hashlib
 import os
 import time
 import wave
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from data.contract import (
     ScoreRequest,
     UnusableRecording,
 )
+from evaluation.card import Card
 
 
 def recording(path: Path, *, sounding: float, duration_s: float = 1.0) -> Path:
@@ -104,6 +105,11 @@ class TinyVersion:
 
     manifest: Manifest = MANIFEST
     version: str = "1"
-    card_json: dict[str, object] = field(default_factory=lambda: {"name": "speech"})
-    card_markdown: str = "# speech\n"
-    folder: Path = Path()
+
+    @property
+    def card_json(self) -> str:
+        return Card().model_dump_json()
+
+    @property
+    def card_markdown(self) -> str:
+        return Card().to_markdown()

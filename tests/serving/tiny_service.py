@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Mapping
 
 import tiny_scorer
@@ -14,13 +13,10 @@ from serving.settings import ServingConfig, load_config
 
 
 def models() -> Models:
-    time.sleep(float(os.environ.get("TINY_LOADING_SECONDS", "0")))
     return Models(champions, version, lambda config: tiny_scorer.score)
 
 
 def champions() -> Mapping[str, Version]:
-    if os.environ.get("TINY_MISMATCH"):
-        raise ContractMismatch("speech-1-aaaa is not speech-2-bbbb")
     return {"speech": tiny_scorer.TinyVersion()}
 
 
