@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import cv2
@@ -25,7 +26,15 @@ from scipy.signal import find_peaks, peak_widths
 
 import configs
 from data.assets import fetch
-from data.contract import EXPRESSION, EXPRESSION_MEASURES, Curve, KeyFrame, Quality, Record
+from data.contract import (
+    EXPRESSION,
+    EXPRESSION_MEASURES,
+    ContractMismatch,
+    Curve,
+    KeyFrame,
+    Quality,
+    Record,
+)
 from data.recording import Frame
 
 Floats = npt.NDArray[np.float64]
@@ -436,6 +445,31 @@ def _luma(image: Image) -> float:
     return float(image[::8, ::8].mean(axis=(0, 1)) @ (0.299, 0.587, 0.114) / 255)
 
 
+def save_series(series: ExpressionSeries, path: Path) -> None:
+    """Write the series as one .npz, which `load_series` reads; it holds no picture."""
+    np.savez_compressed(path, **vars(series))
+
+
+def load_series(path: Path) -> ExpressionSeries:
+    """The series in an .npz of `save_series`.
+
+    Raises ContractMismatch when it has another number of columns than EXPRESSION.
+    """
+    with np.load(path, allow_pickle=False) as arrays:
+        series = ExpressionSeries(
+            **{name: arrays[name] for name in ("times_s", "values", "faces", "brightness")},
+            offered_hz=float(arrays["offered_hz"]),
+            height=int(arrays["height"]),
+        )
+    needed = len(EXPRESSION.columns)
+    if series.values.ndim != 2 or series.values.shape[1] != needed:
+        raise ContractMismatch(
+            f"{path.name} holds values of shape {series.values.shape}, {EXPRESSION.id} has "
+            f"{needed} columns; extract the series again from the recording."
+        )
+    return series
+
+
 def regular(series: ExpressionSeries, rate_hz: float, *, max_gap_s: float) -> tuple[Floats, Floats]:
     """(times, values) at a steady rate, by straight lines between neighbouring frames.
 
@@ -463,8 +497,10 @@ def head_input(
     mask : 1 where the face was measured; there are zeros under a 0.
     """
     _, values = regular(series, config.rate_hz, max_gap_s=config.max_gap_s)
-    mask = ~np.isnan(values).any(axis=1)
-    return np.where(mask[:, None], values, 0).astype(np.float32), mask.astype(np.float32)
+    mask = np.asarray(np.isfinite(values).all(axis=1))
+    features = np.zeros(values.shape, np.float32)
+    features[mask] = values[mask]
+    return features, mask.astype(np.float32)
 
 
 # --- what the picture allows -----------------------------------------------------------

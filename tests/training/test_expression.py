@@ -1,0 +1,213 @@
+"""A planted rule is found again through severe and noisy raters, on people never learned from."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+import torch
+
+import configs
+from data.contract import EXPRESSION, ContractMismatch, UndefinedMetric
+from data.expression import load_series, save_series
+from data.simulate_expression import TARGETS, simulate_ratings
+from evaluation.agreement import pearson
+from evaluation.card import missing
+from training.expression import (
+    Examples,
+    ExpressionRecipe,
+    Head,
+    TemporalHead,
+    examples,
+    fitted,
+    judge,
+    rater_severity,
+    run,
+    starter,
+)
+from training.publish import Built, read_card, write
+
+SHIPPED = Path(__file__).resolve().parents[2] / "training" / "starter" / "expression"
+
+CONFIG = configs.load(
+    "expression",
+    ExpressionRecipe,
+    trials=1,
+    outer_folds=2,
+    inner_folds=2,
+    epochs=20,
+    hidden=(8, 8),
+    dropout=(0.6, 0.6),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("rated")
+
+
+@pytest.fixture(scope="module")
+def planted(folder: Path) -> pd.DataFrame:
+    return simulate_ratings(folder, n_people=120, seed=3)
+
+
+@pytest.fixture(scope="module")
+def rated(folder: Path, planted: pd.DataFrame) -> Examples:
+    return examples(folder)
+
+
+@pytest.fixture(scope="module")
+def built(folder: Path, planted: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return run(CONFIG, folder, tmp_path_factory.mktemp("store"))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_scores_of_unseen_people_follow_the_planted_truth_as_well_as_the_ratings_do(
+    built: Built, planted: pd.DataFrame, target: str
+) -> None:
+    both = built.predictions.merge(planted, on=["person", "item", "target"], suffixes=("", "_true"))
+    both = both[both["target"] == target]
+    ceiling = pearson(both["rating"], both["score_true"])
+    assert pearson(both["score"], both["score_true"]) >= 0.9 * ceiling
+
+
+def test_planted_severity_of_raters_comes_back() -> None:
+    random = np.random.default_rng(1)
+    severity = np.array([-9.0, 0.0, 2.0, 7.0])
+    ratings = random.normal(60, 12, (300, 1)) - severity + random.normal(0, 5, (300, 4))
+    ratings[random.random(ratings.shape) < 0.4] = np.nan
+    assert rater_severity(ratings) == pytest.approx(severity, abs=1.5)
+
+
+def test_a_target_nobody_rated_on_a_recording_is_missing_there_and_nowhere_else(
+    tmp_path: Path,
+) -> None:
+    simulate_ratings(tmp_path, n_people=10, seed=0)
+    table = pd.read_csv(tmp_path / "ratings.csv")
+    unrated = (table["item"] == "p0004-0") & (table["target"] == TARGETS[1])
+    table[~unrated].to_csv(tmp_path / "ratings.csv", index=False)
+    found = examples(tmp_path)
+    place = (found.table["item"] == "p0004-0").to_numpy(), found.targets.index(TARGETS[1])
+    assert np.isnan(found.ratings[place]).all()
+    assert np.isnan(found.ratings).sum() == 1
+
+
+def test_a_rater_who_rated_only_the_best_is_not_taken_for_lenient() -> None:
+    quality = np.array([20.0, 40, 60, 80, 90])
+    ratings = np.stack([quality, quality, np.where(quality > 70, quality, np.nan)], axis=1)
+    assert rater_severity(ratings) == pytest.approx([0, 0, 0], abs=1e-3)
+
+
+def test_raters_without_a_common_recording_cannot_be_compared() -> None:
+    ratings = np.array([[50, 60, np.nan, np.nan], [np.nan, np.nan, 40, 30]])
+    with pytest.raises(UndefinedMetric, match="common recording"):
+        rater_severity(ratings)
+
+
+def test_what_is_masked_changes_no_score(rated: Examples) -> None:
+    model = TemporalHead(Head(8, 0.0), 2).eval()
+    model.fit_scaling(rated.series[:20], rated.ratings[:20])
+    features, mask = (torch.as_tensor(part)[None] for part in rated.series[0])
+    noise = torch.randn(1, 30, features.shape[2])
+    longer = torch.cat([features, noise], dim=1), torch.cat([mask, torch.zeros(1, 30)], dim=1)
+    with torch.no_grad():
+        assert torch.allclose(model(features, mask), model(*longer), atol=1e-3)
+
+
+def test_a_killed_fit_goes_on_from_its_checkpoint_to_the_same_head(
+    rated: Examples, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"epochs": 4, "checkpoint_every": 2})
+    head, train = Head(8, 0.2), np.arange(40)
+    whole = fitted(config, head, rated, train, tmp_path / "whole")
+    store = tmp_path / "killed"
+
+    class KilledError(Exception):
+        pass
+
+    def after_checkpoint(*_: object) -> None:
+        if list(store.glob("checkpoints/*.pt")):
+            raise KilledError
+
+    handle = torch.nn.modules.module.register_module_forward_pre_hook(after_checkpoint)
+    try:
+        with pytest.raises(KilledError):
+            fitted(config, head, rated, train, store)
+    finally:
+        handle.remove()
+    resumed = fitted(config, head, rated, train, store)
+    for name, values in whole.state_dict().items():
+        assert torch.allclose(values, resumed.state_dict()[name], atol=1e-5), name
+
+
+def test_the_published_head_judges_new_people_as_well(
+    built: Built, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    version = write(built, tmp_path / "version")
+    simulate_ratings(tmp_path / "others", n_people=40, seed=9)
+    rows = judge(version, tmp_path / "others", tmp_path)
+    pearsons = {row.target: row.value for row in rows if row.metric == "pearson"}
+    assert set(pearsons) == set(TARGETS)
+    assert min(pearsons.values()) > 0.6
+    assert all(gap.startswith("identity.") for gap in missing(read_card(version)))
+
+
+def test_the_exported_head_takes_any_length_and_number(built: Built, rated: Examples) -> None:
+    session = onnxruntime.InferenceSession(built.files["head.onnx"])
+    for n, times in ((1, 7), (3, 150)):
+        points = session.run(
+            ["points"],
+            {
+                "features": np.zeros((n, times, len(EXPRESSION.columns)), np.float32),
+                "mask": np.ones((n, times), np.float32),
+            },
+        )[0]
+        assert points.shape == (n, len(TARGETS))
+
+
+def test_intervals_cover_nine_tenths_of_held_out_ratings(built: Built) -> None:
+    for target in built.manifest.targets:
+        rows = built.predictions[built.predictions["target"] == target.name]
+        inside = (rows["rating"] - rows["score"]).abs() <= target.half_width
+        assert 0.85 <= inside.mean() <= 0.97
+
+
+def test_the_starter_measures_does_not_score_and_says_why(tmp_path: Path) -> None:
+    manifest = read_manifest(SHIPPED)
+    assert manifest.feature_set == EXPRESSION.id
+    assert (manifest.artifact, manifest.targets) == ("", ())
+    card = read_card(SHIPPED)
+    fresh = starter().card
+    assert card.limitations == fresh.limitations
+    assert "no score" in str(card.metrics.rows)
+    assert set(missing(card)) <= {
+        "identity.version",
+        "identity.sha256",
+        "identity.run",
+        "identity.git_commit",
+    }
+    with pytest.raises(UndefinedMetric, match="no head"):
+        judge(SHIPPED, tmp_path, tmp_path)
+
+
+def test_a_series_with_other_columns_is_refused(
+    folder: Path, planted: object, tmp_path: Path
+) -> None:
+    series = load_series(next((folder / "series").glob("*.npz")))
+    narrow = type(series)(**{**vars(series), "values": series.values[:, :3]})
+    save_series(narrow, tmp_path / "narrow.npz")
+    with pytest.raises(ContractMismatch, match="columns"):
+        load_series(tmp_path / "narrow.npz")
+
+
+def test_a_rated_recording_without_a_series_is_named(tmp_path: Path) -> None:
+    simulate_ratings(tmp_path, n_people=10, seed=0)
+    (tmp_path / "series" / "p0003-1.npz").unlink()
+    with pytest.raises(FileNotFoundError, match="p0003-1"):
+        examples(tmp_path)

@@ -1,0 +1,539 @@
+"""Observable behaviour as people rated it, from the series of the face over time.
+
+Learned from a ratings table with several raters: how severe each rater is, is
+estimated and taken out; the head reads the series at 5 Hz with its gaps masked
+(convolutions over time; pooled by mean, spread and attention; a ridge on top). Ratings are of
+behaviour ("keeps eye contact"), never of feelings. Without ratings there is no head:
+`starter` is the version that only measures.
+Source: attentive statistics pooling, Okabe et al., Interspeech 2018.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import optuna
+import pandas as pd
+import torch
+from pydantic import Field
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from sklearn.linear_model import RidgeCV
+from torch import nn
+
+import configs
+from data import outcomes
+from data.contract import EXPRESSION, Manifest, Record, Target, UndefinedMetric
+from data.expression import ExpressionConfig, head_input, load_series
+from data.registry import read_manifest
+from data.splits import folds
+from evaluation import agreement
+from evaluation.calibration import conformal_half_width
+from training import fit
+from training.expression_card import learned_card, starter_card
+from training.publish import Built, Judged
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+Series = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+"""(times, EXPRESSION width) and its mask (times,), as `head_input` gives them."""
+
+
+class ExpressionRecipe(Record):
+    """configs/expression.yaml."""
+
+    outer_folds: int = Field(ge=2)
+    inner_folds: int = Field(ge=2)
+    trials: int = Field(ge=1)
+    seed: int
+    hidden: tuple[int, int] = Field(description="channels, low and high")
+    dropout: tuple[float, float]
+    weight_decay: float = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    epochs: int = Field(ge=1)
+    batch: int = Field(ge=2)
+    checkpoint_every: int = Field(ge=1, description="epochs")
+    coverage: float = Field(gt=0, lt=1)
+    languages: tuple[str, ...]
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the search chooses."""
+
+    hidden: int
+    dropout: float
+
+
+# --- model ---------------------------------------------------------------------------
+
+
+class TemporalHead(nn.Module):
+    """features (n, times, width), mask (n, times) → points (n, targets) of 100.
+
+    A masked time counts for nothing: zeros after it change no score.
+    """
+
+    def __init__(self, head: Head, targets: int) -> None:
+        """Untrained; scaling is set by `fit_scaling`."""
+        super().__init__()
+        width, hidden = len(EXPRESSION.columns), head.hidden
+        for name, size in (
+            ("mean", width),
+            ("spread", width),
+            ("level", targets),
+            ("gain", targets),
+        ):
+            self.register_buffer(name, torch.ones(size))
+        self.near = nn.Conv1d(width + 1, hidden, 5, padding=2)
+        self.far = nn.Conv1d(hidden, hidden, 5, padding=4, dilation=2)
+        self.attention = nn.Conv1d(hidden, 1, 1)
+        self.dropout = nn.Dropout(head.dropout)
+        self.even = nn.BatchNorm1d(3 * hidden + 2 * width, affine=False)
+        self.out = nn.Linear(3 * hidden + 2 * width, targets)
+
+    def fit_scaling(self, series: list[Series], ratings: Floats) -> None:
+        """Columns to mean 0 and spread 1 where seen; outputs to the ratings' level and spread."""
+        seen = np.concatenate([features[mask > 0] for features, mask in series])
+        scaling = {
+            "mean": seen.mean(axis=0),
+            "spread": np.maximum(seen.std(axis=0), 1e-3),
+            "level": np.nanmean(ratings, axis=0),
+            "gain": np.maximum(np.nanstd(ratings, axis=0), 1e-3),
+        }
+        for name, values in scaling.items():
+            self.get_buffer(name).copy_(torch.as_tensor(values, dtype=torch.float32))
+
+    def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Points, not cut to 0 … 100."""
+        points: torch.Tensor = self.out(self.dropout(self.pooled(features, mask)))
+        return self.get_buffer("level") + self.get_buffer("gain") * points
+
+    def pooled(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """(n, 3 hidden + 2 width): mean, spread and attended value of the convolved series,
+        mean and spread of the series itself; each evened out over the training recordings.
+        """
+        gate = mask.unsqueeze(1)
+        standard = (features - self.get_buffer("mean")) / self.get_buffer("spread")
+        x = torch.cat([standard.transpose(1, 2) * gate, gate], dim=1)
+        x = torch.nn.functional.gelu(self.near(x)) * gate
+        x = (x + torch.nn.functional.gelu(self.far(x))) * gate
+        weights = (torch.softmax(self.attention(x) - 1e4 * (1 - gate), dim=2)) * gate
+        attended = (x * weights).sum(dim=2)
+        told = (*_mean_and_spread(x, gate), attended)
+        plain = _mean_and_spread(standard.transpose(1, 2) * gate, gate)
+        evened: torch.Tensor = self.even(torch.cat([*told, *plain], dim=1))
+        return evened
+
+
+def _mean_and_spread(x: torch.Tensor, gate: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, channels) each, over the seen times of (n, channels, times)."""
+    seen = gate.sum(dim=2).clamp(min=1)
+    mean = (x * gate).sum(dim=2) / seen
+    variance = (((x - mean.unsqueeze(2)) ** 2) * gate).sum(dim=2) / seen
+    return mean, torch.sqrt(variance + 1e-4)
+
+
+# --- examples --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rated recordings.
+
+    table : one row a recording: person, item, seconds
+    series : of each, for the head
+    raw : (recordings, targets, raters) in points of 100, NaN where not rated
+    ratings : (recordings, targets) mean over raters with their severity taken out; NaN
+        where nobody rated. Severity is estimated on everybody: it describes raters
+    severity : (targets, raters) points a rater gives below the others
+    """
+
+    table: pd.DataFrame
+    series: list[Series]
+    targets: tuple[str, ...]
+    raters: tuple[str, ...]
+    raw: Floats
+    ratings: Floats
+    severity: Floats
+
+    @property
+    def people(self) -> npt.NDArray[np.str_]:
+        """(recordings,) who was rated."""
+        return self.table["person"].to_numpy(dtype=str)
+
+
+def examples(folder: Path) -> Examples:
+    """`ratings.csv` (person, item, target, rater, rating in points of 100) and `series/`.
+
+    Raises FileNotFoundError naming rated recordings without a series.
+    """
+    given = outcomes.read(folder).ratings
+    if given.empty:
+        raise FileNotFoundError(f"{folder} has no ratings.csv; without ratings no head is learned")
+    items = given.drop_duplicates("item")[["person", "item"]].reset_index(drop=True)
+    paths = [folder / "series" / f"{item}.npz" for item in items["item"]]
+    if absent := [path.stem for path in paths if not path.is_file()]:
+        raise FileNotFoundError(
+            f"{len(absent)} rated recordings have no series in {folder / 'series'}, e.g. "
+            f"{absent[0]}; extract them with data.expression first"
+        )
+    measured = configs.load("expression_measures", ExpressionConfig)
+    series = [head_input(load_series(path), measured) for path in paths]
+    targets, raters = (tuple(sorted(given[name].unique())) for name in ("target", "rater"))
+    raw = np.full((len(items), len(targets), len(raters)), np.nan)
+    place = {item: i for i, item in enumerate(items["item"])}
+    for row in given.itertuples():
+        raw[place[row.item], targets.index(row.target), raters.index(row.rater)] = row.rating
+    severity = np.stack([rater_severity(raw[:, j]) for j in range(len(targets))])
+    return Examples(
+        table=items.assign(seconds=[len(mask) / measured.rate_hz for _, mask in series]),
+        series=series,
+        targets=targets,
+        raters=raters,
+        raw=raw,
+        ratings=_mean_rating(raw + severity),
+        severity=severity,
+    )
+
+
+def _mean_rating(adjusted: Floats) -> Floats:
+    """Mean over the last axis; NaN where nobody rated."""
+    known = ~np.isnan(adjusted)
+    total = np.where(known, adjusted, 0.0).sum(axis=2)
+    count = known.sum(axis=2)
+    return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
+
+
+def rater_severity(ratings: Floats) -> Floats:
+    """(raters,) points by which each rater is below the raters' mean on the same recordings.
+
+    Least squares of rating = recording − severity; NaN for who rated nothing.
+
+    ratings : (recordings, raters), NaN where not rated
+    Raises UndefinedMetric when the raters fall into groups that share no recording.
+    """
+    ratings = ratings[~np.isnan(ratings).all(axis=1)]
+    known = ~np.isnan(ratings)
+    item, rater = np.nonzero(known)
+    items, raters = ratings.shape
+    links = coo_matrix((np.ones(len(item)), (item, items + rater)), (items + raters,) * 2)
+    _, group = connected_components(links, directed=False)
+    if len(set(group[items:][known.any(axis=0)])) > 1:
+        raise UndefinedMetric(
+            "The raters fall into groups without a common recording, so nobody can say who is "
+            "severe; have some recordings rated by raters of both groups."
+        )
+    severity = np.zeros(raters)
+    for _ in range(200):
+        level = np.nanmean(ratings + severity, axis=1, where=known)
+        gaps = np.where(known, level[:, None] - ratings, 0)
+        updated = gaps.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        updated -= updated[known.any(axis=0)].mean()
+        if np.allclose(updated, severity, atol=1e-6):
+            break
+        severity = updated
+    return np.where(known.any(axis=0), severity, np.nan)
+
+
+# --- fitting ------------------------------------------------------------------------------
+
+
+def fitted(
+    config: ExpressionRecipe, head: Head, rated: Examples, train: Rows, store: Path
+) -> TemporalHead:
+    """The head fitted on the recordings `train`, continued from its last checkpoint."""
+    identity = json.dumps([config.model_dump(), asdict(head), EXPRESSION.id, rated.targets])
+    digest = hashlib.sha256(identity.encode() + rated.ratings[train].tobytes() + train.tobytes())
+    path = store / "checkpoints" / f"{digest.hexdigest()[:16]}.pt"
+    torch.manual_seed(config.seed)
+    model = TemporalHead(head, len(rated.targets))
+    model.fit_scaling([rated.series[i] for i in train], rated.ratings[train])
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=config.weight_decay)
+    done = _resume(model, optimizer, path)
+    for epoch in range(done, config.epochs):
+        _epoch(config, model, optimizer, rated, train, epoch)
+        if (epoch + 1) % config.checkpoint_every == 0 or epoch + 1 == config.epochs:
+            _checkpoint(model, optimizer, epoch + 1, path)
+    refit_output(model.eval(), [rated.series[i] for i in train], rated.ratings[train])
+    return model
+
+
+PENALTIES = np.logspace(0, 4, 20)
+"""Of the output layer, in units of one recording; leave-one-out chooses."""
+
+
+def refit_output(model: TemporalHead, series: list[Series], ratings: Floats) -> None:
+    """Replace the output layer by ridge regression on what the model pools.
+
+    With a hundred people, gradient steps leave the weights of the plain means and
+    spreads half learned; the closed form does not.
+    """
+    with torch.no_grad():
+        pooled = model.pooled(*batch(series)).numpy().astype(np.float64)
+    level, gain = (model.get_buffer(name).numpy() for name in ("level", "gain"))
+    standard = (ratings - level) / gain
+    for j in range(ratings.shape[1]):
+        known = ~np.isnan(standard[:, j])
+        ridge = RidgeCV(PENALTIES).fit(pooled[known], standard[known, j])
+        with torch.no_grad():
+            model.out.weight[j] = torch.as_tensor(ridge.coef_, dtype=torch.float32)
+            model.out.bias[j] = float(ridge.intercept_)
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, path: Path) -> int:
+    """Epochs already done."""
+    if not path.is_file():
+        return 0
+    saved = torch.load(path, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return int(saved["epochs"])
+
+
+def _checkpoint(
+    model: nn.Module, optimizer: torch.optim.Optimizer, epochs: int, path: Path
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".part")
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs},
+        scratch,
+    )
+    scratch.replace(path)
+
+
+def _epoch(
+    config: ExpressionRecipe,
+    model: TemporalHead,
+    optimizer: torch.optim.Optimizer,
+    rated: Examples,
+    train: Rows,
+    epoch: int,
+) -> None:
+    """One pass in an order that depends on the epoch alone, so a resumed run is the same run."""
+    torch.manual_seed(config.seed + epoch)
+    order = np.random.default_rng([config.seed, epoch]).permutation(train)
+    rate = config.learning_rate * np.sin(np.pi * (epoch + 1) / (config.epochs + 1))
+    for group in optimizer.param_groups:
+        group["lr"] = float(rate)
+    model.train()
+    for chosen in np.array_split(order, max(1, round(len(order) / config.batch))):
+        features, mask = batch([rated.series[i] for i in chosen])
+        wanted = torch.as_tensor(rated.ratings[chosen], dtype=torch.float32)
+        rating_known = ~torch.isnan(wanted)
+        error = (model(features, mask) - wanted.nan_to_num()) / model.get_buffer("gain")
+        loss = torch.nn.functional.huber_loss(
+            error[rating_known], torch.zeros_like(error[rating_known])
+        )
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def batch(series: list[Series]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n, longest, width) and (n, longest), shorter ones filled up under a mask of 0."""
+    features = [torch.as_tensor(values) for values, _ in series]
+    masks = [torch.as_tensor(mask) for _, mask in series]
+    pad = nn.utils.rnn.pad_sequence
+    return pad(features, batch_first=True), pad(masks, batch_first=True)
+
+
+def scores(model: TemporalHead, rated: Examples, wanted: Rows) -> Floats:
+    """(wanted, targets) points of 100."""
+    with torch.no_grad():
+        points = model(*batch([rated.series[i] for i in wanted]))
+    return np.asarray(np.clip(points.numpy(), 0, 100), dtype=np.float64)
+
+
+# --- the recipe -----------------------------------------------------------------------------
+
+
+def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
+    """The expression version learned from the ratings in `data`, ready to publish."""
+    rated = examples(data)
+    found = held_out(config, rated, store)
+    everyone = np.arange(len(rated.table))
+    chosen = choose(config, rated, everyone, store, name="all")
+    head = onnx_head(fitted(config, chosen, rated, everyone, store))
+    widths = _half_widths(config, rated, found)
+    predictions = prediction_table(rated, found)
+    manifest = Manifest(
+        name="expression",
+        feature_set=EXPRESSION.id,
+        artifact="head.onnx",
+        sha256=hashlib.sha256(head).hexdigest(),
+        targets=tuple(Target(name=name, half_width=w) for name, w in widths.items()),
+        validated_languages=config.languages,
+        validated_settings=config.settings,
+        provisional_reason=PROVISIONAL,
+        learned_from=f"ratings of {len(set(rated.people))} people by {len(rated.raters)} raters",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    protocol = (
+        f"{config.outer_folds} folds of people; the head of each fold was chosen on "
+        f"{config.inner_folds} folds of the other people; r with the raters' mean, severity out"
+    )
+    return Built(
+        manifest=manifest,
+        files={"head.onnx": head},
+        card=learned_card(predictions, head=str(chosen), widths=widths, protocol=protocol),
+        predictions=predictions,
+        metrics={
+            f"{name}_pearson": agreement.pearson(rated.ratings[:, j], found[:, j])
+            for j, name in enumerate(rated.targets)
+        },
+    )
+
+
+PROVISIONAL = {
+    "en": "Behaviour scores have not been validated for this kind of interview.",
+    "zh": "行为评分尚未在此类面试中验证。",
+}
+
+
+def held_out(config: ExpressionRecipe, rated: Examples, store: Path) -> Floats:
+    """(recordings, targets) scores of people the head, and its choice, never saw."""
+    found = np.full(rated.ratings.shape, np.nan)
+    with fit.progress("held-out people", config.outer_folds) as done:
+        for number, (train, test) in enumerate(
+            folds(rated.people, n=config.outer_folds, seed=config.seed)
+        ):
+            chosen = choose(config, rated, train, store, name=f"outer-{number}")
+            found[test] = scores(fitted(config, chosen, rated, train, store), rated, test)
+            done()
+    return found
+
+
+def choose(
+    config: ExpressionRecipe, rated: Examples, train: Rows, store: Path, *, name: str
+) -> Head:
+    """The head that agrees best with the ratings on folds of the people in `train`."""
+
+    def objective(trial: optuna.Trial) -> float:
+        head = Head(
+            hidden=trial.suggest_int("hidden", *config.hidden, step=8),
+            dropout=trial.suggest_float("dropout", *config.dropout),
+        )
+        return float(np.mean(list(_inner(config, rated, train, head, store))))
+
+    identity = json.dumps([config.model_dump(), EXPRESSION.id, rated.targets])
+    digest = hashlib.sha256(identity.encode() + rated.ratings[train].tobytes()).hexdigest()[:12]
+    study = fit.search(
+        f"expression-{name}-{digest}",
+        objective,
+        trials=config.trials,
+        store=store,
+        seed=config.seed,
+    )
+    return Head(**study.best_params)
+
+
+def _inner(
+    config: ExpressionRecipe, rated: Examples, train: Rows, head: Head, store: Path
+) -> Iterator[float]:
+    for a, b in folds(rated.people[train], n=config.inner_folds, seed=config.seed):
+        found = scores(fitted(config, head, rated, train[a], store), rated, train[b])
+        for j in range(len(rated.targets)):
+            yield _or_zero(agreement.pearson, rated.ratings[train[b], j], found[:, j])
+
+
+def _or_zero(metric: Callable[..., float], rating: Floats, score: Floats) -> float:
+    """A head that gives everybody the same agrees with nobody."""
+    try:
+        return metric(rating, score)
+    except UndefinedMetric:
+        return 0.0
+
+
+def _half_widths(config: ExpressionRecipe, rated: Examples, found: Floats) -> dict[str, float]:
+    return {
+        name: conformal_half_width(
+            rated.ratings[:, j], found[:, j], by=rated.people, coverage=config.coverage
+        )
+        for j, name in enumerate(rated.targets)
+    }
+
+
+def prediction_table(rated: Examples, found: Floats) -> pd.DataFrame:
+    """One row a recording and target: held-out score beside the ratings, severity taken out."""
+    parts = []
+    for j, name in enumerate(rated.targets):
+        part = rated.table.copy()
+        part.insert(2, "target", name)
+        part.insert(3, "rating", rated.ratings[:, j])
+        part.insert(4, "score", found[:, j])
+        columns = [f"rater_{rater}" for rater in rated.raters]
+        part[columns] = rated.raw[:, j] + rated.severity[j]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).dropna(subset="rating")
+
+
+def onnx_head(model: TemporalHead) -> bytes:
+    """The fitted head as a graph: features (n, times, width), mask (n, times) → points."""
+    many, times = torch.export.Dim("n", min=1), torch.export.Dim("times", min=2)
+    example = (torch.zeros(2, 50, len(EXPRESSION.columns)), torch.ones(2, 50))
+    program = torch.onnx.export(
+        model.eval(),
+        example,
+        input_names=["features", "mask"],
+        output_names=["points"],
+        dynamic_shapes={"features": {0: many, 1: times}, "mask": {0: many, 1: times}},
+        dynamo=True,
+        verbose=False,
+    )
+    assert program is not None  # it is None only for a path given as `f`
+    return bytes(program.model_proto.SerializeToString())
+
+
+def judge(version: Path, data: Path, store: Path) -> list[Judged]:
+    """Agreement of a version's folder with the ratings of another folder of the same form.
+
+    Raises UndefinedMetric for a version without a head, or other targets than it has.
+    """
+    manifest = read_manifest(version)
+    names = [target.name for target in manifest.targets]
+    if not manifest.artifact:
+        raise UndefinedMetric("This version measures and has no head, so there is no score.")
+    rated = examples(data)
+    if absent := set(names) - set(rated.targets):
+        raise UndefinedMetric(f"The folder has no ratings of {', '.join(sorted(absent))}.")
+    session = onnxruntime.InferenceSession(
+        str(version / manifest.artifact), providers=["CPUExecutionProvider"]
+    )
+    points = np.concatenate(
+        [
+            session.run(["points"], {"features": features[None], "mask": mask[None]})[0]
+            for features, mask in rated.series
+        ]
+    )
+    judged = []
+    for j, name in enumerate(names):
+        rating = rated.ratings[:, rated.targets.index(name)]
+        score = np.clip(points[:, j], 0, 100)
+        for metric in (agreement.pearson, agreement.spearman, agreement.mae):
+            estimate = agreement.interval(metric, rating, score, by=rated.people)
+            judged.append(Judged.of(metric.__name__, name, "all", estimate))
+    return judged
+
+
+def starter() -> Built:
+    """The version that ships: measures, no head, no score."""
+    manifest = Manifest(
+        name="expression",
+        feature_set=EXPRESSION.id,
+        provisional_reason=PROVISIONAL,
+        learned_from="nothing: no public ratings of behaviour in interviews exist",
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    columns = ["person", "item", "target", "rating", "score"]
+    return Built(manifest, {}, starter_card(), pd.DataFrame(columns=columns), {})
