@@ -141,8 +141,9 @@ def _refuse_newer(connection: sa.Connection, scripts: ScriptDirectory) -> None:
 @contextmanager
 def _only_one(engine: sa.Engine, folder: Path) -> Iterator[None]:
     if engine.dialect.name == "postgresql":
-        with engine.connect() as connection:
-            connection.execute(sa.text("SELECT pg_advisory_lock(7315260418)"))
+        # Of the transaction, not of the session: a pooled session would keep it.
+        with engine.begin() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7315260418)"))
             yield
         return
     with (folder / "migrate.lock").open("w") as file:

@@ -1,0 +1,172 @@
+"""The same store, queue and seats on PostgreSQL, where its server is installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from data.contract import ContractMismatch, ScoreRequest
+from serving import workflow
+from serving.database import create_engine, metadata
+from serving.seats import Seats
+from serving.settings import DATABASE_VARIABLE, ServingConfig, load_config
+from serving.store import Conflict, Event, Interview, KeyRow, Store
+from serving.workflow import Queue
+
+HERE = Path(__file__).parent
+PATIENCE_S = 60
+
+
+def binary(name: str) -> str:
+    places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True), None]
+    found = [shutil.which(name, path=place and str(place)) for place in places]
+    path = next(filter(None, found), None)
+    if path is None:
+        pytest.skip(f"PostgreSQL is not installed: no {name}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Address of a PostgreSQL server of its own; it refuses to run as root."""
+    initdb, postgres = binary("initdb"), binary("postgres")
+    user = "nobody" if os.getuid() == 0 else None
+    folder = Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
+    if user:
+        shutil.chown(folder, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL}
+    subprocess.run([initdb, "-D", folder / "db", "-U", "postgres", "-N"], check=True, **quiet)
+    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([postgres, "-D", folder / "db", *options], stderr=log, **quiet)
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    until(lambda: answers(url))
+    yield url
+    process.terminate()
+    process.wait(PATIENCE_S)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def answers(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def config(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ServingConfig:
+    """The shipped configuration on a database of its own."""
+    name = f"scores_{time.time_ns()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    monkeypatch.setenv("INTERVIEW_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv(DATABASE_VARIABLE, server.removesuffix("postgres") + name)
+    config = load_config(sweep_s=1)
+    assert config.workflow_database_url == config.database_url
+    return config
+
+
+def accept(store: Store, plain: bytes) -> str:
+    with store.vault.new() as writer:
+        writer.write(plain)
+    request = ScoreRequest(job="teller")
+    return store.accept(Interview("owner", request, writer.sha256, writer.name, ".wav"))
+
+
+def test_tables_keys_and_the_audit_trail_are_the_same(store: Store, config: ServingConfig) -> None:
+    with create_engine(config.database_url).connect() as connection:
+        found = compare_metadata(
+            MigrationContext.configure(connection, opts={"include_name": ours}), metadata
+        )
+        assert found == []
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+    token, _ = store.reserve("owner", "k", 24)
+    with pytest.raises(Conflict):
+        store.reserve("owner", "k", 24)
+    store.release(token)
+    store.record(Event("owner", "score.read"))
+    for statement in ("UPDATE audit_trail SET actor = 'x'", "TRUNCATE audit_trail"):
+        with (
+            pytest.raises(sa.exc.DBAPIError, match="append-only"),
+            create_engine(config.database_url).begin() as connection,
+        ):
+            connection.execute(sa.text(statement))
+    assert len(store.trail()) == 1
+
+
+def ours(name: str | None, kind: str, _: object) -> bool:
+    return kind != "schema" or name is None
+
+
+def test_a_database_written_by_newer_code_is_refused(store: Store, config: ServingConfig) -> None:
+    with create_engine(config.database_url).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ContractMismatch, match="9999"):
+        Store.open(config)
+
+
+def test_a_seat_is_free_when_its_process_is_gone(config: ServingConfig) -> None:
+    first, second = Seats(config), Seats(config)
+    assert (first.take(), second.take()) == (0, 1)
+    with second.empty([0, 1, 2]) as empty:
+        assert empty == [2]
+    first.close()
+    with second.empty([0]) as empty:
+        assert empty == [0]
+    second.close()
+
+
+def test_a_second_worker_finishes_what_a_killed_one_left(
+    store: Store, config: ServingConfig, tiny: ModuleType, tmp_path: Path
+) -> None:
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+    workflow.prepare(config)
+    queue, journal = Queue(config), tmp_path / "journal"
+    journal.touch()
+    ids = []
+    for share in (0.25, 0.5, 0.75):
+        ids.append(accept(store, tiny.recording(tmp_path / "a.wav", sounding=share).read_bytes()))
+        queue.put(ids[-1])
+    queue.close()
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "TINY_JOURNAL": str(journal)}
+    command = [sys.executable, str(HERE / "tiny_worker.py")]
+    stuck = subprocess.Popen(command, env={**environment, "TINY_SECONDS": "600"})
+    try:
+        until(lambda: "begin" in journal.read_text())
+        other = subprocess.Popen(command, env=environment)
+        try:
+            until(lambda: len(store.waiting()) == 1)
+            stuck.kill()
+            until(lambda: store.waiting() == [])
+        finally:
+            other.kill()
+            other.wait()
+    finally:
+        stuck.kill()
+        stuck.wait()
+    totals = [(store.get(one).scorecard or {})["total"] for one in ids]  # type: ignore[union-attr]
+    assert totals == [25, 50, 75]
+    assert all([e["outcome"] for e in store.trail(score=one)] == ["completed"] for one in ids)
