@@ -92,3 +92,29 @@ def _encode_sound(
     for block in [*resampler.resample(frame), *resampler.resample(None)]:
         container.mux(stream.encode(block))
     container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def starter_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state folder whose MLflow registry holds the starter versions."""
+    from data.registry import NAMES
+    from training.publish import register
+
+    state = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERVIEW_STATE", str(state))
+        for name in NAMES:
+            register(ROOT / "training" / "starter" / name)
+    return state
+
+
+@pytest.fixture(scope="session")
+def scorer(starter_state: Path) -> Any:
+    """A scorer with the starter versions, loaded once for all tests."""
+    from serving.scorer import Scorer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTERVIEW_STATE", str(starter_state))
+        loaded = Scorer.load()
+    yield loaded
+    loaded.close()

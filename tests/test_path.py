@@ -1,0 +1,184 @@
+"""The whole path on real recordings: recording in, scorecard out, nothing invented."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from data.contract import Scorecard, Scored, ScoreRequest, UnusableRecording
+from data.jobs import UnknownJob, UnknownQuestion
+from serving.report import render_report
+
+ENGLISH = ScoreRequest(job="relationship_manager", question="unhappy_customer", language="en")
+ROOM = np.random.default_rng(0)
+
+
+def named(scored: Scored) -> dict[str, float]:
+    return {score.name: score.score for score in scored.scorecard.scores}
+
+
+def reasons(scored: Scored) -> dict[str, str]:
+    return {entry.name: entry.code for entry in scored.scorecard.not_scored}
+
+
+@pytest.fixture(scope="module")
+def fluent(scorer, shared_data) -> Scored:
+    return scorer.score(shared_data / "recordings" / "fluent_man.mp4", ENGLISH)
+
+
+@pytest.fixture(scope="module")
+def halting(scorer, shared_data) -> Scored:
+    return scorer.score(shared_data / "recordings" / "halting_woman.mp4", ENGLISH)
+
+
+def test_the_fluent_man_scores_higher_than_the_halting_woman_with_intervals_apart(fluent, halting):
+    first = next(s for s in fluent.scorecard.scores if s.name == "fluency")
+    second = next(s for s in halting.scorecard.scores if s.name == "fluency")
+    assert first.score > second.score
+    assert first.low > second.score
+    assert second.high < first.score
+
+
+def test_their_scores_lie_near_what_the_experts_gave(fluent, halting):
+    for scored, fluency, prosody in ((fluent, 91.8, 87.6), (halting, 47.0, 45.5)):
+        for name, expected in (("fluency", fluency), ("prosody", prosody)):
+            score = next(s for s in scored.scorecard.scores if s.name == name)
+            assert score.low <= expected <= score.high
+
+
+def test_a_scorecard_is_json_that_comes_back_the_same(fluent):
+    text = fluent.scorecard.model_dump_json()
+    assert Scorecard.model_validate_json(text) == fluent.scorecard
+    assert {"scores", "not_scored", "total", "total_reason"} <= set(json.loads(text))
+
+
+def test_read_english_scores_are_provisional_and_stay_out_of_the_total(fluent):
+    card = fluent.scorecard
+    assert card.scores
+    assert all(score.provisional and score.provisional_reason for score in card.scores)
+    assert card.total is None
+    assert "provisional" in card.total_reason
+    assert card.human_review_required
+
+
+def test_every_score_names_its_version_and_every_version_its_features(fluent):
+    card = fluent.scorecard
+    versions = {version.name: version for version in card.versions}
+    assert set(versions) == {"speech", "expression", "competency", "weights"}
+    assert all(version.feature_set and version.card_url for version in versions.values())
+    assert card.weights_version == versions["weights"].version
+    assert len(card.input_sha256) == 64
+
+
+def test_expression_is_measured_and_shown_but_has_no_score(fluent):
+    assert reasons(fluent)["expression"] == "no_head"
+    assert "expression" not in {score.part for score in fluent.scorecard.scores}
+    measured = [m for m in fluent.scorecard.measures if m.part == "expression"]
+    assert any(measure.value is not None for measure in measured)
+    assert fluent.exhibit.expression
+
+
+def test_in_the_eu_nothing_of_the_face_is_computed(scorer, shared_data):
+    request = ENGLISH.model_copy(update={"policy_region": "eu"})
+    scored = scorer.score(shared_data / "recordings" / "browser_capture.webm", request)
+    assert reasons(scored)["expression"] == "off_in_region"
+    assert scored.exhibit.expression == ()
+    assert scored.exhibit.key_frames == ()
+    assert scored.scorecard.quality.face_frames is None
+
+
+def test_two_faces_no_face_and_silence_each_have_their_reason(scorer, shared_data):
+    folder = shared_data / "recordings"
+    assert reasons(scorer.score(folder / "two_faces.mp4", ENGLISH))["expression"] == "several_faces"
+    assert reasons(scorer.score(folder / "no_face.mp4", ENGLISH))["expression"] == "no_face"
+    silent = scorer.score(folder / "silent.mp4", ENGLISH)
+    assert silent.scorecard.status == "abstained"
+    assert silent.scorecard.scores == ()
+    assert reasons(silent)["fluency"] == "silence"
+    assert reasons(silent)["customer_focus"] == "no_words"
+    assert silent.scorecard.transcript is None
+
+
+def test_mandarin_speech_has_measures_but_no_speech_score(scorer, shared_data):
+    path = shared_data / "mandarin_speech" / "aishell3_SSB01330012.flac"
+    scored = scorer.score(path, ScoreRequest(job="data_analyst"))
+    assert scored.scorecard.language == "zh"
+    assert reasons(scored)["fluency"] == "language_not_validated"
+    rate = next(m for m in scored.scorecard.measures if m.name == "speech_rate")
+    assert rate.value is not None
+
+
+def test_english_where_mandarin_is_asked_has_no_competency_score(scorer, shared_data):
+    request = ENGLISH.model_copy(update={"language": "zh"})
+    scored = scorer.score(shared_data / "recordings" / "browser_capture.webm", request)
+    assert reasons(scored)["customer_focus"] == "other_language"
+
+
+def test_test_test_is_no_answer(scorer, shared_data):
+    request = ENGLISH.model_copy(update={"transcript": "test test"})
+    scored = scorer.score(shared_data / "recordings" / "browser_capture.webm", request)
+    assert reasons(scored)["customer_focus"] == "low_effort"
+
+
+def test_a_strong_written_answer_beats_an_unrelated_one(scorer, tmp_path, write_media):
+    path = write_media(tmp_path / "mute.mp4", None, frames=[np.zeros((64, 64, 3), "u1")] * 30)
+    strong = scorer.check(ENGLISH)[1].references["en"][0]
+    unrelated = "Music will be here forever. Those could happen to anyone in this season."
+
+    def competency(text: str) -> Scored:
+        return scorer.score(path, ENGLISH.model_copy(update={"transcript": text}))
+
+    good, bad = competency(strong), competency(unrelated)
+    assert named(good)["customer_focus"] > named(bad)["customer_focus"] + 10
+    assert reasons(good)["fluency"] == "no_audio_track"
+    assert "the transcript was supplied by the caller" in good.scorecard.human_review_reasons
+
+
+def test_sound_alone_is_scored_and_the_missing_picture_is_named(
+    scorer, shared_data, tmp_path, write_media
+):
+    from data.recording import open_recording
+
+    waveform = open_recording(shared_data / "recordings" / "browser_capture.webm").waveform
+    scored = scorer.score(write_media(tmp_path / "sound.wav", waveform), ENGLISH)
+    assert "fluency" in named(scored)
+    assert reasons(scored)["expression"] == "no_video"
+
+
+def test_an_accommodation_is_kept(scorer, shared_data):
+    request = ENGLISH.model_copy(update={"accommodations": ("no_speech", "no_expression")})
+    scored = scorer.score(shared_data / "recordings" / "browser_capture.webm", request)
+    assert reasons(scored)["fluency"] == "accommodation"
+    assert reasons(scored)["expression"] == "accommodation"
+    assert "customer_focus" in named(scored)
+
+
+def test_an_unknown_job_or_question_is_refused_with_the_known_ones(scorer, tmp_path):
+    with pytest.raises(UnknownJob, match="relationship_manager"):
+        scorer.score(tmp_path / "any.mp4", ScoreRequest(job="astronaut"))
+    with pytest.raises(UnknownQuestion, match="unhappy_customer"):
+        scorer.score(
+            tmp_path / "any.mp4", ScoreRequest(job="relationship_manager", question="moon")
+        )
+
+
+def test_a_text_file_named_mp4_is_unusable(scorer, tmp_path):
+    path = tmp_path / "text.mp4"
+    path.write_text("not a recording")
+    with pytest.raises(UnusableRecording):
+        scorer.score(path, ENGLISH)
+
+
+def test_the_same_recording_gets_the_same_scores_again(scorer, shared_data, fluent):
+    again = scorer.score(shared_data / "recordings" / "fluent_man.mp4", ENGLISH)
+    assert again.scorecard.scores == fluent.scorecard.scores
+    assert again.scorecard.not_scored == fluent.scorecard.not_scored
+
+
+def test_the_report_of_a_real_recording_stands_alone(fluent):
+    page = render_report(fluent.scorecard, fluent.exhibit)
+    assert "<html" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert fluent.scorecard.input_sha256 in page

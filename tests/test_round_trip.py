@@ -1,0 +1,94 @@
+"""What training publishes is what serving loads; anything else is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.contract import SPEECH, ContractMismatch
+from data.registry import NAMES
+from serving.models import load_champions, load_version
+from training.publish import CHAMPION, connect, head_points, register
+
+STARTER = Path(__file__).resolve().parents[1] / "training" / "starter"
+
+
+@pytest.fixture
+def state(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("INTERVIEW_STATE", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+def altered(tmp_path: Path, name: str, **changes: object) -> Path:
+    """The starter version of `name` with fields of its manifest replaced."""
+    folder = shutil.copytree(STARTER / name, tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}")
+    manifest = json.loads((folder / "version.json").read_text(encoding="utf-8"))
+    (folder / "version.json").write_text(json.dumps({**manifest, **changes}), encoding="utf-8")
+    return folder
+
+
+def test_every_starter_version_is_served_as_it_was_published(starter_state, monkeypatch):
+    monkeypatch.setenv("INTERVIEW_STATE", str(starter_state))
+    champions = load_champions()
+    assert set(champions) == set(NAMES)
+    for name, version in champions.items():
+        assert version.version == "1"
+        assert version.manifest.name == name
+        for path in (STARTER / name).iterdir():
+            if path.name not in {"card.json", "card.md"}:
+                assert (version.folder / path.name).read_bytes() == path.read_bytes()
+        assert json.loads(version.card_json)["identity"]["version"] == "1"
+
+
+def test_training_and_serving_get_the_same_points_from_one_head(starter_state, monkeypatch):
+    monkeypatch.setenv("INTERVIEW_STATE", str(starter_state))
+    version = load_version("speech", "1")
+    rows = np.random.default_rng(0).normal(0, 1, (7, len(SPEECH.columns))).astype("f4")
+    trained = np.clip(head_points(version.folder, version.manifest, rows), 0, 100)
+    np.testing.assert_allclose(version.points(rows), trained, atol=1e-4)
+
+
+def test_a_missing_champion_is_named_with_what_to_do(state):
+    connect()
+    with pytest.raises(ContractMismatch, match=r"no champion of speech.*training starter"):
+        load_champions()
+
+
+def served(folder: Path, name: str) -> None:
+    client = connect()
+    client.set_registered_model_alias(name, CHAMPION, register(folder))
+    load_version(name, register(folder))
+
+
+def test_a_version_trained_on_other_features_is_refused_and_both_ids_are_named(tmp_path, state):
+    folder = altered(tmp_path, "speech", feature_set="speech-0-00000000")
+    with pytest.raises(ContractMismatch, match=r"speech-0-00000000") as caught:
+        served(folder, "speech")
+    assert SPEECH.id in str(caught.value)
+
+
+def test_a_manifest_of_newer_code_is_refused(tmp_path, state):
+    with pytest.raises(ContractMismatch, match="newer"):
+        served(altered(tmp_path, "speech", schema_version=2), "speech")
+
+
+def test_a_head_with_a_wrong_hash_is_refused(tmp_path, state):
+    folder = altered(tmp_path, "speech")
+    head = folder / "head.onnx"
+    head.write_bytes(head.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(ContractMismatch, match="sha256"):
+        served(folder, "speech")
+
+
+def test_a_registry_written_by_newer_code_is_refused(state):
+    connect()
+    database = state / "mlflow.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'fromthefuture'")
+    with pytest.raises(ContractMismatch, match="registry"):
+        load_champions()
