@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from data.contract import ContractMismatch, Manifest
@@ -17,6 +19,9 @@ from serving.metrics import Metrics
 from serving.settings import ServingConfig
 from serving.store import Store
 from serving.workflow import Queue, Score, Worker
+
+LEAVE_S = 30
+"""A worker that is asked to stop finishes what it scores, this long at most."""
 
 LOADING = "The models are being loaded; try again in a few seconds."
 
@@ -61,10 +66,12 @@ def registered() -> Models:
     from serving.models import load_champions, load_version
     from serving.scorer import Scorer
 
-    def scorer(config: ServingConfig) -> Score:
-        return Scorer.load(config).score
+    champions = cache(load_champions)
 
-    return Models(load_champions, load_version, scorer)
+    def scorer(config: ServingConfig) -> Score:
+        return Scorer(champions(), dict(config.policies)).score
+
+    return Models(champions, load_version, scorer)
 
 
 class Runtime:
@@ -93,7 +100,7 @@ class Runtime:
         """Stop scoring; what is not finished stays in line."""
         self._loading.join(timeout=30)
         if self._worker is not None:
-            self._worker.stop(wait_s=10)
+            self._worker.stop(wait_s=LEAVE_S)
         self.queue.close()
         self.store.close()
 
@@ -143,15 +150,23 @@ class Runtime:
         self._refusal = Problem(503, code, detail)
 
 
-def work(config: ServingConfig, models: Callable[[], Models] = registered) -> Worker:
-    """A worker of its own process, started. Raises ContractMismatch if the models do not fit."""
+def work(config: ServingConfig, models: Callable[[], Models] = registered) -> None:
+    """Score what is in line, in a process of its own, until SIGTERM or SIGINT.
+
+    Raises ContractMismatch if the models or the database do not fit this code.
+    """
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     store = Store.open(config)
     workflow.prepare(config)
-    loaded = models()
-    worker = Worker(config, store, loaded.scorer(config))
+    worker = Worker(config, store, models().scorer(config))
     worker.start()
     _settle_memory()
-    return worker
+    log.info("ready", extra={"workers": config.workers})
+    stopping.wait()
+    worker.stop(wait_s=LEAVE_S)
+    store.close()
 
 
 def _settle_memory() -> None:

@@ -93,7 +93,7 @@ def create(
             mounted.application = Gate(application(self.runtime), self.runtime)
             self.runtime.start()
 
-        @bentoml.on_deployment
+        @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
         def refuse_newer_database() -> None:
             """Once, before any process starts. Raises ContractMismatch."""

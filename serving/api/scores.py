@@ -287,7 +287,7 @@ def report(score_id: str, here: Here, caller: Reader) -> Response:
         raise Problem(409, "no_scorecard", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
     here.store.record(Event(caller.id, "report.read", score_id, trace_id=trace_id.get()))
     scorecard, exhibit = drawn
-    page = render_report(scorecard, exhibit, names=names(here.jobs))
+    page = render_report(scorecard, exhibit)
     return HTMLResponse(page, headers={"Cache-Control": "no-store"})
 
 
@@ -351,14 +351,3 @@ def _problem(row: ScoreRow) -> dict[str, Any] | None:
 
 def _links(score_id: str) -> dict[str, str]:
     return {"self": f"/v1/scores/{score_id}"}
-
-
-def names(jobs: dict[str, Job]) -> dict[str, dict[str, str]]:
-    """{"zh": …, "en": …}: what jobs and questions are called, by key."""
-    texts = {key: job.name for key, job in jobs.items()}
-    for job in jobs.values():
-        texts.update({key: question.text for key, question in job.questions.items()})
-    return {
-        "zh": {key: text.zh for key, text in texts.items()},
-        "en": {key: text.en for key, text in texts.items()},
-    }

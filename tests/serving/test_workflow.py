@@ -56,12 +56,12 @@ def worker_process(**environment: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, str(HERE / "tiny_worker.py")],
         env={**os.environ, "PYTHONPATH": str(HERE.parents[1]), **environment},
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        assert process.stderr is not None
+        assert '"ready"' in process.stderr.readline()
         yield process
     finally:
         process.kill()
@@ -180,6 +180,27 @@ def test_killed_in_the_middle_every_accepted_interview_ends_exactly_once(
         assert row.scorecard["total"] == pytest.approx(100 * share, abs=0.01)
         assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
     assert journal.read_text().count("begin") == len(ids) + 1, "only the broken one was repeated"
+
+
+def test_a_worker_asked_to_stop_finishes_what_it_scores(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+) -> None:
+    journal = tmp_path / "journal"
+    journal.touch()
+    ids = [
+        accept(tiny.recording(tmp_path / "a.wav", sounding=share).read_bytes())
+        for share in (0.25, 0.5)
+    ]
+    with worker_process(TINY_JOURNAL=str(journal), TINY_SECONDS="1") as process:
+        until(lambda: "begin" in journal.read_text())
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+    assert "completed" in {store.status(score_id) for score_id in ids}
+    assert "running" not in {store.status(score_id) for score_id in ids}
 
 
 def test_a_living_worker_takes_over_from_a_dead_one(

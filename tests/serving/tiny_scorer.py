@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.contract import (
+    ContractMismatch,
     Exhibit,
     Manifest,
     Quality,
@@ -23,7 +24,7 @@ from data.contract import (
     ScoreRequest,
     UnusableRecording,
 )
-from evaluation.card import Card
+from serving.runtime import Models, Version
 
 
 def recording(path: Path, *, sounding: float, duration_s: float = 1.0) -> Path:
@@ -108,8 +109,21 @@ class TinyVersion:
 
     @property
     def card_json(self) -> str:
+        from evaluation.card import Card
+
         return Card().model_dump_json()
 
     @property
     def card_markdown(self) -> str:
+        from evaluation.card import Card
+
         return Card().to_markdown()
+
+
+def models() -> Models:
+    """The tiny scorer and its one version, where the service expects the registry's."""
+    return Models(lambda: {"speech": TinyVersion()}, _no_other, lambda config: score)
+
+
+def _no_other(name: str, version: str) -> Version:
+    raise ContractMismatch(f"no {name} {version}")

@@ -1,27 +1,22 @@
 """The real service around the tiny scorer: `bentoml serve tiny_service:service`."""
 
+from __future__ import annotations
+
 import json
 import os
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import tiny_scorer
-
-from data.contract import ContractMismatch
-from serving.runtime import Models, Version
 from serving.service import create
 from serving.settings import ServingConfig, load_config
 
+if TYPE_CHECKING:
+    from serving.runtime import Models
+
 
 def models() -> Models:
-    return Models(champions, version, lambda config: tiny_scorer.score)
+    import tiny_scorer
 
-
-def champions() -> Mapping[str, Version]:
-    return {"speech": tiny_scorer.TinyVersion()}
-
-
-def version(name: str, number: str) -> Version:
-    raise ContractMismatch(f"no {name} {number}")
+    return tiny_scorer.models()
 
 
 def config() -> ServingConfig:
