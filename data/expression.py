@@ -46,6 +46,7 @@ class ExpressionConfig(Record):
 
     rate_hz: float = Field(gt=0)
     quick_rate_hz: float = Field(gt=0, description="ask a recording for frames at this rate")
+    mean_rate_hz: float = Field(gt=0)
     quick_change: float = Field(gt=0)
     max_gap_s: float = Field(gt=0)
     smile_at: float = Field(gt=0, lt=1)
@@ -60,6 +61,7 @@ class ExpressionConfig(Record):
     nod_max_s: float = Field(gt=0)
     shake_deg: float = Field(gt=0)
     shake_max_s: float = Field(gt=0)
+    movement_at_deg_s: float = Field(gt=0)
     min_face_s: float = Field(gt=0)
     min_one_face_share: float = Field(ge=0, le=1)
     several_share: float = Field(ge=0, le=1)
@@ -385,16 +387,24 @@ def expression_series(
     """The face over time.
 
     frames : at `config.quick_rate_hz`. Where the picture of the face rests, only
-        `config.rate_hz` of them are analysed.
+        `config.rate_hz` of them are analysed, and never more than `mean_rate_hz` on
+        average, so that a restless minute does not take three times as long.
     kept : collects the stills for `key_frames`; None keeps no picture
     """
+    config = tracker.config
     times: list[float] = []
     looks: list[Look] = []
     luma: list[float] = []
     offered, height, last_s, thumbnail = 0, 0, 0.0, None
     for frame in frames:
         offered, height, last_s = offered + 1, frame.image.shape[0], frame.time_s
-        if thumbnail is not None and not _due(frame, times[-1], looks[-1], thumbnail, tracker):
+        if (
+            thumbnail is not None
+            and _rested(last_s, times, config)
+            and not (
+                _affordable(last_s, times, config) and _changed(frame, looks[-1], thumbnail, config)
+            )
+        ):
             continue
         look = tracker.look(frame.image)
         times.append(frame.time_s)
@@ -405,26 +415,30 @@ def expression_series(
             kept.offer(frame.time_s, frame.image, look.values)
     if kept is not None:
         kept.finish()
-    width = len(EXPRESSION.columns)
+    offered_hz = (offered - 1) / last_s if last_s > 0 else 0.0
     return ExpressionSeries(
         times_s=np.array(times),
-        values=np.array([look.values for look in looks]).reshape(-1, width),
+        values=np.array([look.values for look in looks]).reshape(-1, len(EXPRESSION.columns)),
         faces=np.array([look.faces for look in looks], dtype=np.int64),
         brightness=np.array(luma),
-        offered_hz=(offered - 1) / last_s if last_s > 0 else 0.0,
+        offered_hz=offered_hz,
         height=height,
     )
 
 
-def _due(frame: Frame, last_s: float, last: Look, thumbnail: Floats, tracker: FaceTracker) -> bool:
-    """True when the regular time has passed or the face's picture has changed.
-
-    thumbnail : of the last analysed frame, around its face
-    """
-    config = tracker.config
+def _rested(time_s: float, times: list[float], config: ExpressionConfig) -> bool:
+    """True until the regular time has passed."""
     # half a frame of slack: 3 frames at 15 a second are 0.2 s but for rounding
-    if frame.time_s - last_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz:
-        return True
+    return time_s - times[-1] < 1 / config.rate_hz - 0.5 / config.quick_rate_hz
+
+
+def _affordable(time_s: float, times: list[float], config: ExpressionConfig) -> bool:
+    """True while fewer frames were analysed than `mean_rate_hz` allows, one second ahead."""
+    return len(times) < config.mean_rate_hz * (time_s + 1)
+
+
+def _changed(frame: Frame, last: Look, thumbnail: Floats, config: ExpressionConfig) -> bool:
+    """True when the face's picture differs from `thumbnail`, of the last analysed frame."""
     difference = np.abs(_thumbnail(frame.image, last.box) - thumbnail)
     return bool(np.percentile(difference, 97) > config.quick_change * (thumbnail.std() + 2))
 
@@ -791,7 +805,8 @@ def _moments(
         (float(times[0] + t), float(table["head_pitch"][round(t * rate_hz)]))
         for t in nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)
     ]
-    moved = ("nod", "deg", nods) if nods else ("head_movement", "deg/s", _fastest(times, table))
+    fastest = [moment for moment in _fastest(times, table) if moment[1] > config.movement_at_deg_s]
+    moved = ("nod", "deg", nods) if nods else ("head_movement", "deg/s", fastest)
     return [
         ("smile", "1", smiles),
         ("look_away", "s", sorted(away, key=lambda moment: -moment[1])),
@@ -805,4 +820,4 @@ def _fastest(times: Floats, table: dict[str, Floats]) -> Candidates:
         return []
     speed = np.linalg.norm(pose[3:] - pose[:-3], axis=1) / (times[3:] - times[:-3])
     speed = np.nan_to_num(speed)
-    return [(float(times[i + 1]), float(speed[i])) for i in np.argsort(-speed) if speed[i] > 0]
+    return [(float(times[i + 1]), float(speed[i])) for i in np.argsort(-speed)]

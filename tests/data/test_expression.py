@@ -196,6 +196,14 @@ def test_a_resting_face_is_analysed_at_the_slow_rate(blinking: ExpressionSeries)
     assert np.diff(blinking.times_s).max() <= 1 / CONFIG.rate_hz + 1e-6
 
 
+def test_a_restless_picture_costs_no_more_than_the_mean_rate(tracker: FaceTracker) -> None:
+    random = np.random.default_rng(0)
+    noise = [random.integers(0, 255, (120, 160, 3), dtype=np.uint8) for _ in range(60)]
+    series = expression_series(video(noise), tracker)
+    assert len(series.times_s) <= CONFIG.mean_rate_hz * (4 + 1) + 1
+    assert np.diff(series.times_s).max() <= 1 / CONFIG.rate_hz + 1e-6
+
+
 def test_the_smiling_photo_smiles_all_the_time_and_looks_at_the_camera(
     blinking: ExpressionSeries,
 ) -> None:
@@ -342,6 +350,15 @@ def test_key_frames_show_the_moments_they_name() -> None:
     )
     assert picture.shape == (180, 320, 3)
     assert float(picture.mean()) == pytest.approx(frames["smile"].time_s * 10, abs=2)
+
+
+def test_a_head_at_rest_has_no_key_frame_of_movement() -> None:
+    kept = kept_frames(CONFIG)
+    series = drawn(10, head_yaw=lambda t: np.sin(t))
+    for time_s, values in zip(series.times_s, series.values, strict=True):
+        kept.offer(float(time_s), np.zeros((36, 64, 3), np.uint8), values)
+    kept.finish()
+    assert key_frames(series, kept, CONFIG) == ()
 
 
 def test_without_a_keeper_no_picture_is_kept(tracker: FaceTracker, photo: np.ndarray) -> None:
