@@ -1,0 +1,236 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+
+import configs
+from data import jobs, language
+from data.contract import LANGUAGE, LANGUAGE_COMPARISONS
+from data.corpora import zh_short_answer
+from evaluation import agreement
+from evaluation.card import missing, recompute
+from training import competency
+from training.competency import CompetencyRecipe
+from training.competency_card import KNOWN, UNSEEN
+from training.competency_head import ANSWER, COMPARISONS, QUESTION, Head, fit_head, onnx_head
+from training.publish import head_points, read_card, read_manifest
+
+HEAD = Head(
+    comparison_reach=0.3,
+    verdict_weight=2,
+    cosine_weight=1,
+    clause_weight=1,
+    new_weight=1,
+    size_weight=1,
+    memory=0.5,
+    answer_reach=1,
+    question_reach=2,
+    level=0.3,
+    noise=0.2,
+)
+WIDTH = len(LANGUAGE.columns)
+FILLED_BY_PUBLISHING = ["version", "sha256", "run", "git_commit"]
+
+
+def planted(answers: int, questions: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Features whose rating rises with one comparison, whatever the question."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(answers, WIDTH)).astype(np.float32)
+    asked = rng.normal(size=(questions, QUESTION.stop - QUESTION.start))
+    features[:, QUESTION] = asked[rng.integers(questions, size=answers)]
+    for part in (ANSWER, QUESTION):
+        features[:, part] /= np.linalg.norm(features[:, part], axis=1, keepdims=True)
+    coverage = LANGUAGE.names.index("coverage")
+    return features, 50 + 20 * np.tanh(features[:, coverage].astype(float))
+
+
+def folder_of_exams(folder: Path) -> Path:
+    """Six small exams in which a longer share of the reference earns more."""
+    points = ["耐心倾听客户", "查清事实原因", "给出解决办法", "事后回访客户", "总结经验教训"]
+    rows = []
+    for q in range(6):
+        known = [f"第{q}题要{point}" for point in points]
+        for i in range(6):
+            rows.append(
+                {
+                    "q_id": q,
+                    "question": f"第{q}题：怎样处理投诉？",
+                    "reference": "；".join(known) + "。",
+                    "answer": "，".join(known[:i]) or "大概吧",
+                    "score": i / 5,
+                }
+            )
+    table = pd.DataFrame(rows)
+    table.to_csv(folder / "le.csv", index=False)
+    ads = table.rename(columns={"reference": "reference1"})
+    ads.assign(score=ads["score"] * 10).to_csv(folder / "ads.csv", index=False)
+    return folder
+
+
+def test_scores_of_both_files_are_points_of_a_hundred(tmp_path: Path):
+    table = zh_short_answer.read(folder_of_exams(tmp_path))
+    for _, rows in table.groupby("corpus"):
+        assert sorted(rows["rating"].unique()) == pytest.approx([0, 20, 40, 60, 80, 100])
+    assert table["question_id"].nunique() == 12
+    assert table["item"].is_unique
+
+
+def test_identical_answers_to_a_question_are_one_writing(tmp_path: Path):
+    folder_of_exams(tmp_path)
+    table = pd.read_csv(tmp_path / "le.csv")
+    pd.concat([table, table.iloc[:1]]).to_csv(tmp_path / "le.csv", index=False)
+    rows = zh_short_answer.read(tmp_path)
+    assert rows["writing"].nunique() == len(rows) - 1
+    assert rows["item"].is_unique
+
+
+def test_a_folder_without_le_is_refused_by_name(tmp_path: Path):
+    folder_of_exams(tmp_path)
+    (tmp_path / "le.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"le\.csv"):
+        zh_short_answer.read(tmp_path)
+
+
+def test_scores_beyond_the_scale_are_refused(tmp_path: Path):
+    folder_of_exams(tmp_path)
+    table = pd.read_csv(tmp_path / "le.csv")
+    table.assign(score=5).to_csv(tmp_path / "le.csv", index=False)
+    with pytest.raises(ValueError, match="0 to 1"):
+        zh_short_answer.read(tmp_path)
+
+
+def test_the_head_finds_a_planted_comparison_on_questions_it_never_saw():
+    features, rating = planted(400, 8)
+    new, truth = planted(200, 8, seed=1)
+    scores = fit_head(HEAD, features, rating).points(new)
+    assert agreement.pearson(truth, scores) > 0.6
+
+
+def test_memory_fades_to_nothing_for_an_unseen_question():
+    features, rating = planted(200, 4)
+    remembering = fit_head(HEAD, features, rating)
+    far = features[:5].copy()
+    far[:, QUESTION] *= -1
+    far[:, ANSWER] *= -1
+    compared = remembering.points(far) - remembering.mean
+    standard = (features[:5, COMPARISONS] - remembering.centre) / remembering.deviation
+    near = np.clip(standard, -3, 3) * HEAD.weights
+    squares = ((near[:, None] - remembering.compared) ** 2).sum(axis=2)
+    np.testing.assert_allclose(compared, np.exp(-squares) @ remembering.effects, atol=0.5)
+
+
+def test_the_graph_gives_what_the_fitted_head_gives():
+    features, rating = planted(300, 6)
+    fitted = fit_head(HEAD, features, rating)
+    new = np.concatenate([features[:20], planted(20, 3, seed=2)[0], np.zeros((1, WIDTH))])
+    new = new.astype(np.float32)
+    session = onnxruntime.InferenceSession(onnx_head(fitted), providers=["CPUExecutionProvider"])
+    points = session.run(["points"], {"features": new})[0]
+    assert points.shape == (41, 1)
+    np.testing.assert_allclose(points[:, 0], fitted.points(new), atol=0.05)
+
+
+def test_a_comparison_beyond_three_deviations_says_no_more():
+    features, rating = planted(100, 4)
+    fitted = fit_head(HEAD, features, rating)
+    wild, wilder = features[:1].copy(), features[:1].copy()
+    wild[:, COMPARISONS], wilder[:, COMPARISONS] = 1e3, 1e6
+    np.testing.assert_allclose(fitted.points(wild), fitted.points(wilder))
+
+
+def test_every_comparison_has_a_weight():
+    assert HEAD.weights.shape == (len(LANGUAGE_COMPARISONS),)
+    assert (HEAD.weights > 0).all()
+
+
+def test_the_recipe_learns_from_a_folder_and_is_judged_on_one(tmp_path: Path):
+    data = folder_of_exams(tmp_path)
+    config = configs.load(
+        "competency", CompetencyRecipe, outer_folds=3, inner_folds=2, trials=2, coverage=0.8
+    )
+    built = competency.run(config, data, tmp_path / "store")
+    assert [target.name for target in built.manifest.targets] == ["answer_quality"]
+    assert built.manifest.validated_settings == ("course_exam",)
+    assert set(built.manifest.provisional_reason) == {"zh", "en"}
+    assert missing(built.card) == [f"identity.{name}" for name in FILLED_BY_PUBLISHING]
+    assert set(built.predictions["split"]) == {UNSEEN, KNOWN}
+    assert built.predictions["item"].is_unique
+    for row, again in recompute(built.predictions, built.card):
+        assert again == pytest.approx(row.value), row
+    version = tmp_path / "version"
+    version.mkdir()
+    (version / "version.json").write_text(built.manifest.model_dump_json(), encoding="utf-8")
+    (version / "head.onnx").write_bytes(built.files["head.onnx"])
+    judged = competency.judge(version, data, tmp_path / "store")
+    assert (judged[0].metric, judged[0].people, judged[0].n) == ("pearson", "ads", 36)
+    assert judged[0].value > 0.8
+
+
+def test_nothing_of_an_unseen_question_is_learned_from(tmp_path: Path):
+    rated = competency.examples(folder_of_exams(tmp_path), tmp_path / "store")
+    groups = rated.groups(UNSEEN)
+    everyone = np.arange(len(groups))
+    for train, test in competency.dealt(rated, everyone, UNSEEN, n=3, seed=0):
+        assert not set(groups[train]) & set(groups[test])
+        assert len(train) + len(test) == len(groups)
+        assert set(rated.table["corpus"].iloc[test]) == {"ads", "le"}
+
+
+STARTER = Path(competency.__file__).parent / "starter" / "competency"
+
+
+def starter_points(features: np.ndarray) -> np.ndarray:
+    return head_points(STARTER, read_manifest(STARTER), features)[:, 0]
+
+
+def test_the_version_that_ships_fits_this_code_and_its_card_is_recomputed_from_its_predictions():
+    manifest = read_manifest(STARTER)
+    assert manifest.feature_set == LANGUAGE.id
+    head = (STARTER / manifest.artifact).read_bytes()
+    assert hashlib.sha256(head).hexdigest() == manifest.sha256
+    assert sum(path.stat().st_size for path in STARTER.iterdir()) < 3e6
+    card = read_card(STARTER)
+    assert missing(card) == [f"identity.{name}" for name in FILLED_BY_PUBLISHING]
+    for row, again in recompute(pd.read_csv(STARTER / "predictions.csv"), card):
+        assert again == pytest.approx(row.value, abs=1e-3), row
+
+
+def test_the_version_that_ships_prefers_an_answer_to_this_question_to_one_to_another():
+    bank = jobs.job("relationship_manager").questions
+    for asked, other in (("unhappy_customer", "match_product"), ("explain_risk", "disagreement")):
+        question = bank[asked]
+        for code in ("zh", "en"):
+            rest = question.comparisons(code)[1:]
+            answers = [question.references[code][0], bank[other].references[code][0]]
+            own, foreign = starter_points(language.extract_all(answers, question.text[code], rest))
+            assert own > foreign + 10
+
+
+def test_the_first_evidence_of_the_version_that_ships_moves_its_score_most():
+    question = jobs.job("relationship_manager").question("unhappy_customer")
+    known = question.comparisons("zh")[1:]
+    parts = [
+        "那天天气很好。",
+        "我先请客户坐下，耐心听他说完，向他道歉。",
+        "查清是系统延迟，当场承诺到账时间。",
+    ]
+    answers = ["".join(parts), *("".join(parts[:i] + parts[i + 1 :]) for i in range(3))]
+    whole, *without = starter_points(language.extract_all(answers, question.text.zh, known))
+    changes = [score - whole for score in without]
+    assert max(map(abs, changes[1:])) > abs(changes[0])
+
+
+def test_the_shared_answers_agree_with_the_version_that_learned_from_them(
+    shared_data: Path, tmp_path: Path
+):
+    """Each was learned from, so this is a check of judging, not of the version."""
+    for name in ("ads", "le"):
+        table = pd.read_csv(shared_data / "zh_short_answer" / f"{name}.csv")
+        table[table["q_id"].isin(table["q_id"].unique()[:3])].to_csv(tmp_path / f"{name}.csv")
+    judged = competency.judge(STARTER, tmp_path, tmp_path / "store")
+    found = {(row.metric, row.people): row.value for row in judged}
+    assert found["pearson", "ads"] > 0.8
+    assert found["mae", "ads"] < 20
