@@ -395,16 +395,10 @@ def expression_series(
     times: list[float] = []
     looks: list[Look] = []
     luma: list[float] = []
-    offered, height, last_s, thumbnail = 0, 0, 0.0, None
+    offered, height, last_s, thumbnail = 0, 0, 0.0, np.empty(0)
     for frame in frames:
         offered, height, last_s = offered + 1, frame.image.shape[0], frame.time_s
-        if (
-            thumbnail is not None
-            and _rested(last_s, times, config)
-            and not (
-                _affordable(last_s, times, config) and _changed(frame, looks[-1], thumbnail, config)
-            )
-        ):
+        if looks and not _wanted(frame, times, looks[-1], thumbnail, config):
             continue
         look = tracker.look(frame.image)
         times.append(frame.time_s)
@@ -426,19 +420,19 @@ def expression_series(
     )
 
 
-def _rested(time_s: float, times: list[float], config: ExpressionConfig) -> bool:
-    """True until the regular time has passed."""
+def _wanted(
+    frame: Frame, times: list[float], last: Look, thumbnail: Floats, config: ExpressionConfig
+) -> bool:
+    """True when the regular time has passed, or the face's picture changed and the mean allows.
+
+    times : of the frames analysed so far
+    thumbnail : of the last of them, around its face
+    """
     # half a frame of slack: 3 frames at 15 a second are 0.2 s but for rounding
-    return time_s - times[-1] < 1 / config.rate_hz - 0.5 / config.quick_rate_hz
-
-
-def _affordable(time_s: float, times: list[float], config: ExpressionConfig) -> bool:
-    """True while fewer frames were analysed than `mean_rate_hz` allows, one second ahead."""
-    return len(times) < config.mean_rate_hz * (time_s + 1)
-
-
-def _changed(frame: Frame, last: Look, thumbnail: Floats, config: ExpressionConfig) -> bool:
-    """True when the face's picture differs from `thumbnail`, of the last analysed frame."""
+    if frame.time_s - times[-1] >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz:
+        return True
+    if len(times) >= config.mean_rate_hz * (frame.time_s + 1):
+        return False
     difference = np.abs(_thumbnail(frame.image, last.box) - thumbnail)
     return bool(np.percentile(difference, 97) > config.quick_change * (thumbnail.std() + 2))
 
