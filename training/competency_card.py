@@ -49,6 +49,9 @@ CLUSTER = {UNSEEN: "question", KNOWN: "person"}
 """Column whose values an interval resamples."""
 
 CORPORA = ("ads", "le")
+FEW_ANSWERS = 20
+"""A question with fewer has no row of its own."""
+
 NO_CEILING = "one human score an answer, so no human ceiling"
 BASELINES = {
     "tfidf": "ridge on character TF-IDF, same folds",
@@ -160,34 +163,39 @@ METRICS = {
 
 def _agreement_rows(predictions: pd.DataFrame) -> Iterator[Metric]:
     for name in METRICS:
+        simpler = list(BASELINES) if name in ("pearson", "mae") else ["tfidf"]
+        if name == "pearson":
+            simpler.remove("mean")  # a constant has no correlation
         for wanted in _slices():
-            for baseline in BASELINES if name in ("pearson", "mae") else ("tfidf",):
-                if (name, baseline) != ("pearson", "mean"):  # its correlation is undefined
-                    yield _metric(predictions, wanted, name, baseline)
+            yield from _beside(predictions, wanted, name, simpler)
     for question in sorted(predictions["question"].unique()):
-        rows = _chosen(predictions, {"split": UNSEEN, "question": question})
-        if len(rows) >= 20 and rows["rating"].nunique() > 1:
-            yield _metric(predictions, {"split": UNSEEN, "question": question}, "pearson", "cosine")
+        wanted = {"split": UNSEEN, "question": str(question)}
+        rows = _chosen(predictions, wanted)
+        if len(rows) >= FEW_ANSWERS and rows["rating"].nunique() > 1:
+            yield from _beside(predictions, wanted, "pearson", ["cosine"])
 
 
-def _metric(predictions: pd.DataFrame, wanted: dict[str, str], name: str, baseline: str) -> Metric:
+def _beside(
+    predictions: pd.DataFrame, wanted: dict[str, str], name: str, simpler: list[str]
+) -> Iterator[Metric]:
+    """One metric of one slice, in a row for each simpler predictor beside it."""
     rows, metric = _chosen(predictions, wanted), METRICS[name]
     by = rows["person" if "question" in wanted else CLUSTER[wanted["split"]]].to_numpy(str)
     found = agreement.interval(metric, rows["rating"], rows["score"], by=by, repeats=500)
-    simpler = rows[f"baseline_{baseline}"]
-    varies = name == "mae" or np.ptp(simpler.to_numpy(float)) > 0
-    return Metric(
-        type=name,
-        target=TARGET,
-        slice=wanted,
-        value=found.value,
-        low=found.low,
-        high=found.high,
-        n=rows["person"].nunique(),
-        baseline=metric(rows["rating"], simpler) if varies else None,
-        baseline_name=BASELINES[baseline],
-        note=NO_CEILING,
-    )
+    for baseline in simpler:
+        guess = rows[f"baseline_{baseline}"]
+        yield Metric(
+            type=name,
+            target=TARGET,
+            slice=wanted,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            n=rows["person"].nunique(),
+            baseline=metric(rows["rating"], guess) if name == "mae" or np.ptp(guess) > 0 else None,
+            baseline_name=BASELINES[baseline],
+            note=NO_CEILING,
+        )
 
 
 def _length_adjusted(predictions: pd.DataFrame) -> Iterator[Metric]:
