@@ -2,32 +2,127 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.table import Table
+
+import configs
+from data import console
+from data.console import console as terminal
+
+if TYPE_CHECKING:
+    from data.contract import Quality
+    from data.recording import Recording
 
 app = typer.Typer(help="Recording → features.", no_args_is_help=True, add_completion=False)
-console = Console(stderr=True)
 
 
 @app.command()
 def setup() -> None:
     """Check the system libraries and fetch the pretrained weights, each once."""
-    import configs
     from data import system
     from data.assets import AssetsConfig, AssetUnavailable, fetch
 
     try:
         if installed := system.ensure():
-            console.print(f"installed {', '.join(installed)}")
+            terminal.print(f"installed {', '.join(installed)}")
         for name in configs.load("assets", AssetsConfig).assets:
             fetch(name)
     except (system.SystemLibraryMissing, AssetUnavailable) as error:
-        console.print(str(error), style="red")
+        terminal.print(str(error), style="red")
         raise typer.Exit(1) from error
 
 
+@app.command()
+def features(
+    recording: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Media file.")],
+) -> None:
+    """Print quality, segments of speech and measures of a recording as JSON."""
+    from data.recording import base_quality, open_recording
+
+    opened = open_recording(recording)
+    with terminal.status("listening"):
+        quality, segments, heard = _speech(opened, base_quality(opened))
+    with terminal.status("watching"):
+        quality, seen = _expression(opened, quality)
+    found = {
+        "sha256": opened.sha256,
+        "quality": quality.model_dump(),
+        "segments_s": segments,
+        "speech": heard,
+        "expression": seen,
+    }
+    print(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+Measured = dict[str, Any]
+"""Measure -> value, None where it has none; or `problem` -> why nothing was measured."""
+
+
+def _speech(
+    recording: Recording, quality: Quality
+) -> tuple[Quality, list[tuple[float, float]], Measured]:
+    from data.listening import Listener
+    from data.recording import audio_quality
+    from data.speech import speech_features
+
+    if recording.waveform is None:
+        return quality, [], {"problem": recording.audio_problem}
+    listening = Listener().listen(recording.waveform)
+    segments = list(listening.segments)
+    known = audio_quality(recording.waveform, segments)
+    return quality.model_copy(update=known), segments, speech_features(listening).measures
+
+
+def _expression(recording: Recording, quality: Quality) -> tuple[Quality, Measured]:
+    from data import expression
+
+    if recording.video_problem:
+        return quality, {"problem": recording.video_problem}
+    config = configs.load("expression_measures", expression.ExpressionConfig)
+    with expression.FaceTracker(config) as tracker:
+        series = expression.expression_series(recording.frames(config.quick_rate_hz), tracker)
+    quality = expression.with_face_quality(quality, series)
+    if problem := expression.expression_problem(series, config):
+        return quality, {"problem": problem}
+    return quality, expression.expression_measures(series, config)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder the tables are written to.")],
+    people: Annotated[int | None, typer.Option(min=10, help="Applicants.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(min=0, help="Performance that scores miss, in SD of what they explain."),
+    ] = None,
+    hire_share: Annotated[float | None, typer.Option(help="Of the applicants, 0 to 1.")] = None,
+) -> None:
+    """Write tables with planted weights, noise and group gap; see configs/simulate.yaml."""
+    from data import simulate as simulation
+
+    given = {"people": people, "seed": seed, "noise": noise, "hire_share": hire_share}
+    config = configs.load(
+        "simulate",
+        simulation.SimulationConfig,
+        **{key: value for key, value in given.items() if value is not None},
+    )
+    with terminal.status(f"simulating {config.people} applicants"):
+        tables = simulation.simulate(config)
+        tables.write(out)
+    summary = Table("table", "rows", "people", title=f"{out}, seed {config.seed}")
+    for field in fields(tables):
+        table = getattr(tables, field.name)
+        summary.add_row(f"{field.name}.csv", str(len(table)), str(table["person"].nunique()))
+    terminal.print(summary)
+    planted = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items())
+    terminal.print(f"planted weights of {config.job}: {planted}")
+
+
 if __name__ == "__main__":
-    app()
+    console.run(app)

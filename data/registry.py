@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from pydantic import ValidationError
+
 import configs
-from data.contract import Record
+from data.contract import ContractMismatch, Manifest, Record
 
 MANIFEST = "version.json"
 CARD = "card.json"
@@ -42,3 +44,27 @@ def registry() -> RegistryConfig:
         artifacts=config.artifacts.replace("{state}", state),
         experiment=config.experiment,
     )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest in a version's folder. Raises ContractMismatch when none fits this code."""
+    path = folder / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ContractMismatch(f"needed {path}, found none; is it the folder of a version?") from (
+            error
+        )
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        raise ContractMismatch(
+            f"{path} cannot be read by this code: it was written by a newer one or is damaged. "
+            f"Use the code that published it, or another version. {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, found["loc"])) or "file"
+        return f"({place}: {found['msg']})"
+    return f"({error})"

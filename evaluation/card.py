@@ -411,13 +411,13 @@ def recompute(predictions: pd.DataFrame, card: Card) -> list[tuple[Metric, float
     predictions : one row an answer and target: person, item, target, rating, score
         (points of 100), then slice columns; `words` for length-adjusted rows
     """
-    tables = (card.metrics.rows, card.metrics.length_adjusted)
+    tables = (card.metrics.rows, card.metrics.length_adjusted, card.criterion_validity)
     rows = [row for table in tables if isinstance(table, tuple) for row in table]
     return [(row, _recomputed(predictions, row)) for row in rows]
 
 
 def _recomputed(predictions: pd.DataFrame, row: Metric) -> float | None:
-    formula = _FORMULAS.get(row.type)
+    formula = FORMULAS.get(row.type)
     needed = set(row.slice) | ({"words"} if row.type == "partial_pearson" else set())
     if formula is None or not needed <= set(predictions.columns):
         return None
@@ -444,13 +444,14 @@ def _of_pairs(metric: Callable[[Any, Any], float]) -> Callable[[pd.DataFrame], f
     return lambda rows: metric(rows["rating"], rows["score"])
 
 
-_FORMULAS: Mapping[str, Callable[[pd.DataFrame], float]] = {
+FORMULAS: Mapping[str, Callable[[pd.DataFrame], float]] = {
     "pearson": _of_pairs(agreement.pearson),
     "spearman": _of_pairs(agreement.spearman),
     "mae": _of_pairs(agreement.mae),
     "qwk": _qwk,
     "partial_pearson": _partial_pearson,
 }
+"""Metric type -> the function of predictions that `recompute` applies."""
 
 
 # --- forms -----------------------------------------------------------------------

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import onnxruntime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from pydantic import ValidationError
 
 from data.assets import file_sha256
 from data.contract import (
@@ -24,7 +23,7 @@ from data.contract import (
     Manifest,
     ModelVersion,
 )
-from data.registry import CARD, CARD_MARKDOWN, MANIFEST, NAMES, RegistryConfig, registry
+from data.registry import CARD, CARD_MARKDOWN, NAMES, RegistryConfig, read_manifest, registry
 
 FEATURE_SETS: dict[str, FeatureSet] = {
     "speech": SPEECH,
@@ -129,13 +128,7 @@ def _shown(client: MlflowClient) -> str:
 
 
 def _manifest(folder: Path, name: str) -> Manifest:
-    try:
-        manifest = Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
-        raise ContractMismatch(
-            f"{name}: its {MANIFEST} cannot be read by this code; it was written by a newer one "
-            f"or is damaged. Deploy the code that published it, or promote another version. {error}"
-        ) from error
+    manifest = read_manifest(folder)
     expected = FEATURE_SETS[name].id if name in FEATURE_SETS else manifest.feature_set
     if manifest.name != name or manifest.feature_set != expected:
         raise ContractMismatch(

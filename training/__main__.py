@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 import configs
+from data import console as program
+from data.console import console
 from data.contract import ContractMismatch
 from data.registry import NAMES, state_folder
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Features and outcomes → registered versions.", no_args_is_help=True, add_completion=False
 )
-console = Console(stderr=True)
 STARTER = Path(__file__).parent / "starter"
 
 Name = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")]
@@ -38,10 +38,12 @@ def starter() -> None:
 
     client = connect()
     for name in NAMES:
-        if champion(client, name) is None:
-            console.print(f"{name}: version {register(STARTER / name)} registered, champion")
+        holder = champion(client, name)
+        if holder is None:
+            holder = register(STARTER / name)
+            console.print(f"{name}: version {holder} registered, champion")
         else:
-            console.print(f"{name}: has a champion already")
+            console.print(f"{name}: version {holder} is the champion already")
 
 
 @app.command()
@@ -54,26 +56,29 @@ def fit(
     save: Annotated[Path | None, typer.Option(help="Also write the version's folder here.")] = None,
 ) -> None:
     """Train one recipe on a folder and register the version."""
-    from training.publish import publish, tracked, write
+    from training.publish import champion, connect, publish, tracked, write
 
     recipe = _recipe(name)
     with tracked(name):
         built = recipe.run(data, store or state_folder() / "training" / name)
+        if save:
+            write(built, save)
         version = publish(built)
-    if save:
-        write(built, save)
     for metric, value in sorted(built.metrics.items()):
         console.print(f"{metric:32s} {value:.3f}")
-    console.print(
-        f"{name} version {version} registered. It is served after "
-        f"`python -m training promote {name} {version}`."
-    )
+    if champion(connect(), name) == version:
+        console.print(f"{name} version {version} registered: the first, so it is the champion.")
+    else:
+        console.print(
+            f"{name} version {version} registered. It is served after "
+            f"`python -m training promote {name} {version}`."
+        )
 
 
-@app.command()
-def test(
+@app.command("test")
+def judge(
     name: Name,
-    corpus: Annotated[str, typer.Option(help="Form of the folder.")],
+    corpus: Annotated[str, typer.Option(help="Form of the folder: that the recipe learns from.")],
     data: DataFolder,
     version: Annotated[str | None, typer.Option(help="Default: the champion.")] = None,
 ) -> None:
@@ -92,7 +97,8 @@ def test(
     for row in rows:
         console.print(
             f"{row.metric:24s} {row.target:16s} {row.people:10s} "
-            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), n {row.n}"
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), n {row.n}",
+            soft_wrap=True,
         )
     first = rows[0].model_dump()
     print(json.dumps({**first, "version": number, "all": [row.model_dump() for row in rows]}))
@@ -105,7 +111,7 @@ def promote(name: Name, version: Annotated[str, typer.Argument(help="Version num
 
     verdict = move(name, version)
     for reason in verdict.reasons:
-        console.print(f"- {reason}")
+        console.print(f"- {reason}", soft_wrap=True)
     if not verdict.promoted:
         console.print(f"{name} version {version} was NOT promoted.")
         raise typer.Exit(1)
@@ -146,5 +152,21 @@ def _recipe(name: str) -> Recipe:
     raise typer.BadParameter(f"unknown name {name!r}; one of {', '.join(NAMES)}")
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """The program; what is expected to go wrong ends in one line and exit code 1.
+
+    arguments : those of the command line when None
+    """
+    program.run(app, arguments, expected=_expected)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    from mlflow.exceptions import MlflowException
+
+    from training.publish import CardIncomplete
+
+    return CardIncomplete, MlflowException
+
+
 if __name__ == "__main__":
-    app()
+    main()

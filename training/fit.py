@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from data.assets import file_sha256
+from data.console import console
 
 Matrix = npt.NDArray[np.floating[Any]]
 
 
 @contextmanager
-def progress(label: str, total: int) -> Any:
+def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     """A function to call once a step done, beneath a progress bar with the time left."""
     columns = (
         TextColumn("{task.description}"),
@@ -31,7 +33,7 @@ def progress(label: str, total: int) -> Any:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda: bar.advance(task)
 
@@ -43,7 +45,6 @@ def features(
     store: Path,
     identity: str,
     label: str,
-    initialise: Callable[[], None] | None = None,
     workers: int = 1,
 ) -> list[dict[str, Matrix]]:
     """`extract(path)` for every file, in order, cached by the file's content.
@@ -55,24 +56,14 @@ def features(
     folder = store / "features" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / f"{file_sha256(path)}.npz" for path in paths]
-    waiting = [
-        (path, target) for path, target in zip(paths, targets, strict=True) if not target.exists()
-    ]
+    # By target: two files of one content are extracted once.
+    waiting = {t: path for path, t in zip(paths, targets, strict=True) if not t.exists()}
     if waiting:
-        with (
-            progress(label, len(waiting)) as done,
-            ProcessPoolExecutor(workers, initializer=initialise) as pool,
-        ):
-            for _ in pool.map(_extract_one, *_columns(extract, waiting), chunksize=4):
+        with progress(label, len(waiting)) as done, ProcessPoolExecutor(workers) as pool:
+            one = partial(_extract_one, extract)
+            for _ in pool.map(one, waiting.values(), waiting.keys(), chunksize=4):
                 done()
     return [_load(target) for target in targets]
-
-
-def _columns(
-    extract: Callable[[Path], dict[str, Matrix]], waiting: Iterable[tuple[Path, Path]]
-) -> tuple[list[Any], list[Path], list[Path]]:
-    paths, targets = zip(*waiting, strict=True)
-    return [extract] * len(paths), list(paths), list(targets)
 
 
 def _extract_one(extract: Callable[[Path], dict[str, Matrix]], path: Path, target: Path) -> None:
@@ -106,9 +97,10 @@ def search(
         study_name=name,
         storage=JournalStorage(JournalFileBackend(str(store / "optuna.journal"))),
         direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=seed),
         load_if_exists=True,
     )
+    # A sampler starts its random numbers anew: the same seed would propose the same trials again.
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
     finished = len(study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)))
     if finished < trials:
         with progress(f"search {name}", trials - finished) as done:

@@ -16,10 +16,16 @@ from pydantic import Field
 
 import configs
 from data.contract import Record, UndefinedMetric
-from data.registry import PREDICTIONS
+from data.registry import PREDICTIONS, read_manifest
 from evaluation import agreement, fairness
 from evaluation.card import missing
 from training.publish import CHAMPION, champion, connect, download, read_card
+
+KEYS = ["person", "item", "target"]
+"""What identifies a held-out row."""
+
+SPLIT = "split"
+"""Column of predictions.csv that says how a row was held out: each way is compared by itself."""
 
 GROUP_COLUMNS = ("age_group", "gender", "group", "ethnicity")
 """Columns of predictions.csv that name groups of people."""
@@ -59,12 +65,21 @@ def promote(name: str, version: str, config: PromotionConfig | None = None) -> V
         return Verdict(False, (f"version {version} is the champion already",))
     if holder is None:
         return _move(client, name, version, ("there was no champion",))
-    challenger = _predictions(folder)
-    incumbent = _predictions(download(client, name, holder))
-    objections, findings = compare(challenger, incumbent, config)
+    champions = download(client, name, holder)
+    objections, findings = compare(_predictions(folder), _predictions(champions), config)
+    objections += _lost_targets(folder, champions)
     if objections:
         return Verdict(False, tuple(objections + findings))
     return _move(client, name, version, tuple(findings))
+
+
+def _lost_targets(challenger: Path, incumbent: Path) -> list[str]:
+    """What the champion's head gives and the challenger's does not."""
+    given, asked = (
+        {target.name for target in read_manifest(folder).targets}
+        for folder in (challenger, incumbent)
+    )
+    return [f"{target}: it gives no such score, the champion does" for target in asked - given]
 
 
 def _move(client: MlflowClient, name: str, version: str, reasons: tuple[str, ...]) -> Verdict:
@@ -74,9 +89,9 @@ def _move(client: MlflowClient, name: str, version: str, reasons: tuple[str, ...
 
 def _predictions(folder: Path) -> pd.DataFrame:
     path = folder / PREDICTIONS
-    if not path.is_file() or path.stat().st_size < 2:
-        return pd.DataFrame(columns=["person", "item", "target", "rating", "score"])
-    return pd.read_csv(path, dtype={"person": str, "item": str})
+    if not path.is_file() or not path.read_bytes().strip():
+        return pd.DataFrame(columns=[*KEYS, "rating", "score"])
+    return pd.read_csv(path, dtype=dict.fromkeys(KEYS, str))
 
 
 def compare(
@@ -84,73 +99,94 @@ def compare(
 ) -> tuple[list[str], list[str]]:
     """(objections, findings) of the challenger against the champion on their common rows.
 
-    A champion without predictions (chosen weights, measures only) has shown nothing: a
-    challenger needs agreement whose interval is above zero.
+    A target of which the champion has no predictions (chosen weights, measures only) is one
+    where it has shown nothing: there a challenger needs agreement whose interval is above zero.
     """
     if challenger.empty:
         return ["it has no held-out predictions to be judged by"], []
-    if incumbent.empty:
-        return _against_nothing(challenger, config)
-    keys = ["person", "item", "target"]
-    both = challenger.merge(incumbent[[*keys, "score"]], on=keys, suffixes=("", "_champion"))
-    if both.empty:
-        return [
-            "the two versions have no held-out rows in common; judge both with "
-            "`python -m training test` on the same folder and publish with those predictions"
-        ], []
     objections: list[str] = []
     findings: list[str] = []
-    for target, rows in both.groupby("target"):
-        for worse, sentence in _compare_target(str(target), rows, config):
+    for label, ours in _parts(challenger):
+        theirs = incumbent[incumbent["target"] == ours["target"].iloc[0]]
+        both = ours.merge(theirs[[*KEYS, "score"]], on=KEYS, suffixes=("", "_champion"))
+        if theirs.empty:
+            judged = _against_nothing(label, ours, config)
+        elif both.empty:
+            judged = iter([(True, f"{label}: {_NOTHING_IN_COMMON}")])
+        else:
+            judged = _compare_rows(label, both, config)
+        for worse, sentence in judged:
             (objections if worse else findings).append(sentence)
+    unheard = set(incumbent["target"]) - set(challenger["target"])
+    findings += [f"{target}: not in its predictions, so not compared" for target in sorted(unheard)]
     return objections, findings
 
 
+_NOTHING_IN_COMMON = (
+    "the two versions have no held-out rows in common; fit both on the same data, or judge both "
+    "with `python -m training test` on one folder and let a person decide"
+)
+
+
+def _parts(predictions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(label, rows) of each target, and of each way of holding out where there are several."""
+    columns = ["target", SPLIT] if SPLIT in predictions else ["target"]
+    for key, rows in predictions.groupby(columns):
+        yield ", ".join(map(str, key)), rows
+
+
 def _against_nothing(
-    challenger: pd.DataFrame, config: PromotionConfig
-) -> tuple[list[str], list[str]]:
-    objections, findings = [], []
-    for target, rows in challenger.groupby("target"):
+    label: str, rows: pd.DataFrame, config: PromotionConfig
+) -> Iterator[tuple[bool, str]]:
+    try:
         found = agreement.interval(
             agreement.pearson,
             rows["rating"],
             rows["score"],
-            by=rows["person"].to_numpy(),
+            by=rows["person"].to_numpy(str),
             repeats=config.repeats,
         )
-        sentence = f"{target}: r {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-        if found.low > 0:
-            findings.append(f"{sentence}; the champion has no predictions to compare with")
-        else:
-            objections.append(f"{sentence} is not above zero")
-    return objections, findings
+    except UndefinedMetric as reason:
+        yield True, f"{label}: r is undefined ({reason})"
+        return
+    sentence = f"{label}: r {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    if found.low > 0:
+        yield False, f"{sentence}; the champion has no predictions to compare with"
+    else:
+        yield True, f"{sentence} is not above zero"
 
 
-def _compare_target(
-    target: str, rows: pd.DataFrame, config: PromotionConfig
+def _compare_rows(
+    label: str, rows: pd.DataFrame, config: PromotionConfig
 ) -> Iterator[tuple[bool, str]]:
-    difference = agreement.interval(
-        lambda rating, new, old: agreement.pearson(rating, new) - agreement.pearson(rating, old),
-        rows["rating"],
-        rows["score"],
-        rows["score_champion"],
-        by=rows["person"].to_numpy(),
-        repeats=config.repeats,
-    )
+    try:
+        difference = agreement.interval(
+            lambda rating, new, old: (
+                agreement.pearson(rating, new) - agreement.pearson(rating, old)
+            ),
+            rows["rating"],
+            rows["score"],
+            rows["score_champion"],
+            by=rows["person"].to_numpy(str),
+            repeats=config.repeats,
+        )
+    except UndefinedMetric as reason:
+        yield True, f"{label}: the change of r is undefined ({reason})"
+        return
     worse = difference.value < -config.metric_margin or difference.high < 0
     yield (
         worse,
-        f"{target}: r changes by {difference.value:+.3f} "
+        f"{label}: r changes by {difference.value:+.3f} "
         f"({difference.low:+.3f} to {difference.high:+.3f}) on {difference.n} common rows"
         + ("; that is worse" if worse else ""),
     )
     for column in GROUP_COLUMNS:
         if column in rows and rows[column].notna().any():
-            yield from _compare_groups(target, column, rows, config)
+            yield from _compare_groups(label, column, rows, config)
 
 
 def _compare_groups(
-    target: str, column: str, rows: pd.DataFrame, config: PromotionConfig
+    label: str, column: str, rows: pd.DataFrame, config: PromotionConfig
 ) -> Iterator[tuple[bool, str]]:
     people = rows.groupby(column)["person"].nunique()
     large = rows[rows[column].isin(people[people >= config.min_group].index)]
@@ -161,16 +197,16 @@ def _compare_groups(
         ("gap in mean score − rating", _bias_gap, config.bias_gap_margin),
         ("loss of impact ratio at one half selected", _impact_loss, config.impact_margin),
     )
-    for label, gap, margin in checks:
+    for name, gap, margin in checks:
         try:
             new, old = gap(large, column, "score"), gap(large, column, "score_champion")
         except UndefinedMetric as reason:
-            yield False, f"{target} by {column}: {label} undefined ({reason})"
+            yield False, f"{label} by {column}: {name} undefined ({reason})"
             continue
         worse = new - old > margin
         yield (
             worse,
-            f"{target} by {column}: {label} {old:.3f} → {new:.3f}"
+            f"{label} by {column}: {name} {old:.3f} → {new:.3f}"
             + (f"; wider by more than {margin:g}, that is less fair" if worse else ""),
         )
 

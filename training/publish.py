@@ -7,10 +7,12 @@ serving loads; `promote` moves it only to a version that is no worse and no less
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +23,17 @@ import onnxruntime
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 
 import configs
+from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, Record
-from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, registry
+from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest, registry
 from evaluation.agreement import Estimate
 from evaluation.card import Card, missing
 
@@ -33,8 +42,11 @@ Points = npt.NDArray[np.float64]
 
 CHAMPION = "champion"
 
+_ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+"""MLflow's codes for a name, version or alias that is not there."""
 
-class CardIncomplete(Exception):
+
+class CardIncomplete(Exception):  # noqa: N818
     """The card has empty fields; the version is not published."""
 
 
@@ -92,22 +104,18 @@ def write(built: Built, folder: Path) -> Path:
     return folder
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest in a version's folder. Raises ContractMismatch when there is none that fits."""
-    try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise ContractMismatch(f"{folder} holds no version this code can read: {error}") from error
-
-
 def read_card(folder: Path) -> Card:
-    """The card in a version's folder."""
-    return Card.model_validate_json((folder / CARD).read_text(encoding="utf-8"))
+    """The card in a version's folder. Raises ContractMismatch when none fits this code."""
+    path = folder / CARD
+    try:
+        return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractMismatch(f"{path} is no card that this code can read: {error}") from error
 
 
 @contextmanager
 def tracked(name: str) -> Iterator[mlflow.ActiveRun]:
-    """An MLflow run of the recipe `name` in this machine's registry."""
+    """An MLflow run called `name` in this machine's registry."""
     connect()
     with mlflow.start_run(run_name=name) as run:
         yield run
@@ -138,61 +146,66 @@ def register(folder: Path, *, metrics: dict[str, float] | None = None) -> str:
 
     The first version of a name becomes champion: a registry that can serve nothing
     helps nobody, and its card says what it is.
+    Raises CardIncomplete, or ContractMismatch where the head is not the manifest's, before
+    anything is registered.
     """
-    client = connect()
-    if mlflow.active_run() is None:
-        with mlflow.start_run(run_name=f"publish-{folder.name}"):
-            return register(folder, metrics=metrics)
     manifest = read_manifest(folder)
-    run = mlflow.active_run()
-    assert run is not None  # started above
-    mlflow.log_metrics(metrics or {})
-    return _create_version(client, manifest, folder, run.info)
-
-
-def _create_version(
-    client: MlflowClient, manifest: Manifest, folder: Path, run: mlflow.entities.RunInfo
-) -> str:
-    _require_complete(_identified(folder, manifest, version="pending", run=run.run_id))
-    with _registered_name(client, manifest.name):
-        source = f"{run.artifact_uri}/{manifest.name}"
-        version = client.create_model_version(
-            manifest.name,
-            source=source,
-            run_id=run.run_id,
-            tags={"feature_set": manifest.feature_set, "sha256": manifest.sha256},
-        )
-    number = str(version.version)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch) / manifest.name
-            copy.mkdir()
-            for path in sorted(folder.iterdir()):
-                (copy / path.name).write_bytes(path.read_bytes())
-            _write_card(_identified(folder, manifest, version=number, run=run.run_id), copy)
-            client.log_artifacts(run.run_id, str(copy), manifest.name)
-    except Exception:
-        client.delete_model_version(manifest.name, number)
-        raise
+    _require_complete(_identified(folder, manifest, version="pending", run="pending"))
+    _require_head(folder, manifest)
+    client = connect()
+    active = mlflow.active_run()
+    with nullcontext(active) if active else tracked(f"publish-{manifest.name}") as run:
+        mlflow.log_metrics(metrics or {})
+        number = _create_version(client, manifest, folder, run.info)
     if champion(client, manifest.name) is None:
         client.set_registered_model_alias(manifest.name, CHAMPION, number)
     return number
 
 
-@contextmanager
-def _registered_name(client: MlflowClient, name: str) -> Iterator[None]:
+def _create_version(
+    client: MlflowClient, manifest: Manifest, folder: Path, run: mlflow.entities.RunInfo
+) -> str:
+    """The card is stored with its version number, so the number comes before the files."""
+    is_first = _ensure_name(client, manifest.name)
+    place = f"{manifest.name}-{uuid.uuid4().hex[:8]}"  # one run may publish twice
+    created = client.create_model_version(
+        manifest.name,
+        source=f"{run.artifact_uri}/{place}",
+        run_id=run.run_id,
+        tags={"feature_set": manifest.feature_set, "sha256": manifest.sha256},
+    )
+    number = str(created.version)
     try:
-        client.get_registered_model(name)
-    except MlflowException:
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(shutil.copytree(folder, Path(scratch) / manifest.name))
+            _write_card(_identified(folder, manifest, version=number, run=run.run_id), copy)
+            client.log_artifacts(run.run_id, str(copy), place)
+    except BaseException:
+        client.delete_model_version(manifest.name, number)
+        if is_first:
+            client.delete_registered_model(manifest.name)
+        raise
+    return number
+
+
+def _ensure_name(client: MlflowClient, name: str) -> bool:
+    """True where the registry had no such name and has it now."""
+    try:
         client.create_registered_model(name)
-    yield
+    except MlflowException as error:
+        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+            raise
+        return False
+    return True
 
 
 def champion(client: MlflowClient, name: str) -> str | None:
     """The version the champion alias points at; None when there is none."""
     try:
         return str(client.get_model_version_by_alias(name, CHAMPION).version)
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code not in _ABSENT:
+            raise
         return None
 
 
@@ -201,7 +214,13 @@ def download(client: MlflowClient, name: str, version: str) -> Path:
     try:
         source = client.get_model_version(name, version).source
     except MlflowException as error:
-        raise ContractMismatch(f"the registry has no {name} version {version}") from error
+        if error.error_code not in _ABSENT:
+            raise
+        known = sorted(int(v.version) for v in client.search_model_versions(f"name='{name}'"))
+        raise ContractMismatch(
+            f"the registry has no {name} version {version}; it has "
+            + (", ".join(map(str, known)) or "none: run `python -m training starter`")
+        ) from error
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
 
 
@@ -212,6 +231,17 @@ def _identified(folder: Path, manifest: Manifest, *, version: str, run: str) -> 
         sha256=manifest.sha256 or hashlib.sha256(b"").hexdigest(),
         git_commit=git_commit(),
     )
+
+
+def _require_head(folder: Path, manifest: Manifest) -> None:
+    if not manifest.artifact:
+        return
+    head = folder / manifest.artifact
+    got = file_sha256(head) if head.is_file() else "no such file"
+    if got != manifest.sha256:
+        raise ContractMismatch(
+            f"{head} should have sha256 {manifest.sha256}, as {MANIFEST} says; got {got}"
+        )
 
 
 def _require_complete(card: Card) -> None:

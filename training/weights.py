@@ -31,6 +31,7 @@ from data import outcomes
 from data.contract import ContractMismatch, Manifest, Record, UndefinedMetric
 from data.corpora import siop2020
 from data.jobs import jobs
+from data.registry import MANIFEST, read_manifest
 from data.splits import folds
 from data.weights import FEATURE_SET, JobWeights, read_weights, weights_json
 from evaluation import agreement
@@ -38,9 +39,9 @@ from evaluation.agreement import Estimate, Floats
 from evaluation.fairness import Selection, top_half
 from training import weights_card
 from training.fit import progress
-from training.publish import Built, Judged, read_manifest
+from training.publish import Built, Judged
 
-ITEMS_JOB = "siop2020"
+ITEMS_JOB = siop2020.NAME
 """Key of weights over assessment items; no job of ours has it, so none is served by them."""
 
 SPREAD = 10.0
@@ -131,30 +132,32 @@ class History:
 
 
 def run(config: WeightsRecipe, data: Path, store: Path) -> Built:
-    """The weights version learned from the folder `data`, ready to publish."""
+    """The weights version learned from the folder `data`, ready to publish.
+
+    Jobs of which the folder has no history keep the weights that people chose.
+    """
     learned = [learn(config, history, store) for history in examples(config, data)]
     weights = {**_chosen_weights(), **{report.job: report.weights for report in learned}}
     content = weights_json(weights)
     return Built(
         manifest=_manifest(content, learned_from=_named(learned)),
         files={"weights.json": content},
-        card=weights_card.learned(learned, weights),
+        card=weights_card.card(learned),
         predictions=pd.concat([report.predictions for report in learned], ignore_index=True),
         metrics=_metrics(learned),
     )
 
 
-def chosen() -> Built:
-    """The starter version: every job's chosen weights, learned from nobody."""
-    weights = _chosen_weights()
-    content = weights_json(weights)
-    return Built(
-        manifest=_manifest(content, learned_from="nothing: chosen by people in configs/jobs.yaml"),
-        files={"weights.json": content},
-        card=weights_card.chosen(weights),
-        predictions=pd.DataFrame(columns=["person", "item", "target", "rating", "score"]),
-        metrics={},
-    )
+def refresh(folder: Path) -> None:
+    """Puts today's chosen weights into a version's folder; learned entries and card stay."""
+    manifest = read_manifest(folder)
+    path = folder / manifest.artifact
+    learned = {job: w for job, w in read_weights(path).items() if w.source == "learned"}
+    content = weights_json({**_chosen_weights(), **learned})
+    path.write_bytes(content)
+    update = {"sha256": hashlib.sha256(content).hexdigest()}
+    text = manifest.model_copy(update=update).model_dump_json(indent=2)
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 # --- examples -----------------------------------------------------------------
@@ -507,13 +510,13 @@ def _predictions(history: History, scores: Floats) -> pd.DataFrame:
             {
                 "person": history.people,
                 "item": history.job,
-                "target": target,
+                "target": f"{history.job}.{outcome}",
                 "rating": 100 * happened,
                 "score": scores.round(4),
                 "group": group,
             }
         )
-        for target, happened in (
+        for outcome, happened in (
             ("high_performer", history.high_performer),
             ("retained", history.retained),
         )
@@ -533,7 +536,8 @@ def _manifest(content: bytes, *, learned_from: str) -> Manifest:
 
 
 def _named(learned: Sequence[weights_card.Report]) -> str:
-    return "; ".join(f"{report.weights.people} hires of {report.job}" for report in learned)
+    named = [f"{report.weights.people} hires of {report.job}" for report in learned]
+    return "; ".join([*named, "nothing for every other job: chosen by people in configs/jobs.yaml"])
 
 
 def _metrics(learned: Sequence[weights_card.Report]) -> dict[str, float]:

@@ -1,8 +1,8 @@
-"""The card of a weights version: learned from hires, or chosen by people."""
+"""The card of a weights version: what was learned from hires, and what people chose."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +10,7 @@ from functools import partial
 import pandas as pd
 
 from data.contract import UndefinedMetric
+from data.corpora import siop2020
 from data.weights import JobWeights
 from evaluation import agreement
 from evaluation.agreement import Estimate
@@ -68,114 +69,37 @@ class Report:
     incomplete: int
 
 
-def learned(reports: Sequence[Report], weights: Mapping[str, JobWeights]) -> Card:
-    """Card of a version with learned weights, complete but for what publishing knows."""
-    kept = [job for job, entry in weights.items() if entry.source == "chosen"]
-    methods = "; ".join(f"{report.job}: {report.candidate}" for report in reports)
-    return _card(
-        summary=f"Weights of {', '.join(report.job for report in reports)} learned from hires; "
-        f"chosen by people for {', '.join(kept) or 'no other job'}",
-        description=f"linear composite; method chosen on inner folds: {methods}",
-        licences=("CC BY-SA 4.0 (siop2020) where learned from it",),
-        data=_learned_data(reports),
-        metrics=Metrics(
-            protocol="repeated folds by person; the method is chosen anew inside each; selection "
-            "score = 25·share of high performers selected + 25·share of retained selected + "
-            "50·share of both − 100·|1 − impact ratio| for the top half; intervals resample people",
-            rows=tuple(row for report in reports for row in _metric_rows(report)),
-            length_adjusted=not_applicable("predictors are scores or items, not text"),
-            by_codec=not_applicable("no recording is read"),
-            by_snr=not_applicable("no recording is read"),
-        ),
-        criterion_validity=tuple(row for report in reports for row in _validity_rows(report)),
-        impact=tuple(row for report in reports for row in _impact_rows(report)),
-        trade_offs=tuple(_trade_off(report) for report in reports),
-        specific=(
-            "everyone learned from was hired: correlations among applicants differ, and no "
-            "correction is made because the applicants' spread is not known",
-            "the gain in diversity shrinks on new people when few are learned from; the figures "
-            "here are of people held out",
-        ),
-    )
+def card(reports: Sequence[Report]) -> Card:
+    """Card of a weights version, complete but for what publishing knows.
 
-
-def chosen(weights: Mapping[str, JobWeights]) -> Card:
-    """Card of the starter version, whose weights nobody's outcomes have tested."""
-    why = "weights were chosen by people; nobody has been hired by them yet"
-    return _card(
-        summary=f"Chosen, unlearned weights of {', '.join(weights)}",
-        description="weighted mean of scores; weights chosen by judgement in configs/jobs.yaml",
-        licences=("the licence of this repository",),
-        data=Data(
-            n_people=not_applicable(why),
-            n_recordings=not_applicable(why),
-            dates=not_applicable(why),
-            consent_basis=not_applicable("no personal data was used"),
-            label_source=not_applicable(why),
-            rater_icc=not_applicable(why),
-            demographics=not_applicable(why),
-            split=not_applicable(why),
-            datasheet="configs/jobs.yaml, whose comments give the reasons",
-        ),
-        metrics=Metrics(
-            protocol=not_applicable(why),
-            rows=not_applicable(why),
-            length_adjusted=not_applicable(why),
-            by_codec=not_applicable("no recording is read"),
-            by_snr=not_applicable("no recording is read"),
-        ),
-        criterion_validity=not_applicable(
-            f"{why}; published means are not these weights' own: "
-            + ", ".join(f"{name} {r}" for name, r in OPERATIONAL_VALIDITY.items())
-        ),
-        impact=not_applicable(why),
-        trade_offs=("judgement instead of evidence, until an employer's own outcomes exist",),
-        specific=("validity and impact are unknown: learn weights as soon as outcomes exist",),
-    )
-
-
-def _card(
-    *,
-    summary: str,
-    description: str,
-    licences: tuple[str, ...],
-    data: Data,
-    metrics: Metrics,
-    criterion_validity: tuple[Metric, ...] | str,
-    impact: tuple[Impact, ...] | str,
-    trade_offs: tuple[str, ...],
-    specific: tuple[str, ...],
-) -> Card:
-    """What both cards say, around what differs."""
+    Jobs that no report is about have chosen weights; the card says so.
+    """
     today = datetime.now(UTC).date().isoformat()
+    names = ", ".join(report.job for report in reports)
     return Card(
         identity=Identity(
             name="weights",
-            summary=summary,
+            summary=f"Learned from hires for {names}; chosen by people, and unlearned, for every "
+            "other job of weights.json (field `source`)",
             date=today,
             change_since_last="first version",
-            licences=licences,
+            licences=_licences(reports),
         ),
         intended_use=_intended_use(),
-        architecture=Architecture(
-            description=description,
-            inputs="scores of one candidate in points of 100 (or assessment items)",
-            outputs="one number a candidate and job: the total",
-            base_models=not_applicable("weights stand on no pretrained model"),
-        ),
-        data=data,
-        metrics=metrics,
+        architecture=_architecture(reports),
+        data=_data(reports),
+        metrics=_metrics(reports),
         reliability=not_applicable(
             "reliability of a total follows from that of its scores; see the cards of the parts"
         ),
-        criterion_validity=criterion_validity,
-        impact=impact,
+        criterion_validity=tuple(row for report in reports for row in _validity_rows(report)),
+        impact=tuple(row for report in reports for row in _impact_rows(report)),
         calibration=_calibration(),
         abstention=not_applicable(
             "weights score everybody who has scores; abstention is in the cards of the parts"
         ),
         explanation=_EXPLANATION,
-        limitations=Limitations(limitations=specific, trade_offs=trade_offs, risks=_RISKS),
+        limitations=_limitations(reports),
         oversight=human_oversight(part="total"),
         monitoring=_MONITORING,
         change_log=(Change(date=today, change="first version"),),
@@ -183,7 +107,68 @@ def _card(
     )
 
 
-def _learned_data(reports: Sequence[Report]) -> Data:
+def _licences(reports: Sequence[Report]) -> tuple[str, ...]:
+    ours = "the licence of this repository: chosen weights"
+    if not any(report.job == siop2020.NAME for report in reports):
+        return (ours,)
+    return (
+        ours,
+        "CC BY-SA 4.0: the entry siop2020 of weights.json and its rows of predictions.csv, "
+        "adapted from the data of Koenig and Thompson, SIOP machine learning competition 2020 "
+        "(hires weighted, scored by held-out weights)",
+    )
+
+
+def _architecture(reports: Sequence[Report]) -> Architecture:
+    methods = "; ".join(f"{report.job}: {report.candidate}" for report in reports)
+    return Architecture(
+        description="weighted sum. Learned: linear composite, method chosen on inner folds "
+        f"({methods}). Chosen: weights set by judgement in configs/jobs.yaml",
+        inputs="scores of one candidate in points of 100 (or assessment items)",
+        outputs="one number a candidate and job: the total",
+        base_models=not_applicable("weights stand on no pretrained model"),
+    )
+
+
+def _metrics(reports: Sequence[Report]) -> Metrics:
+    return Metrics(
+        protocol="learned weights only: repeated folds by person; the method is chosen anew inside "
+        "each; selection score = 25·share of high performers selected + 25·share of retained "
+        "selected + 50·share of both − 100·|1 − impact ratio| for the top half; intervals "
+        "resample people",
+        rows=tuple(row for report in reports for row in _metric_rows(report)),
+        length_adjusted=not_applicable("predictors are scores or items, not text"),
+        by_codec=not_applicable("no recording is read"),
+        by_snr=not_applicable("no recording is read"),
+    )
+
+
+def _limitations(reports: Sequence[Report]) -> Limitations:
+    published = ", ".join(f"{name} {r}" for name, r in OPERATIONAL_VALIDITY.items())
+    return Limitations(
+        limitations=(
+            "chosen weights are judgement: nobody has been hired by them, so their validity and "
+            f"impact are unknown (published means, not theirs: {published}); learn weights as "
+            "soon as outcomes exist",
+            "every metric, validity and impact ratio of this card is of the learned weights",
+            *(_ITEMS_ONLY for report in reports if report.job == siop2020.NAME),
+            "everyone learned from was hired: correlations among applicants differ, and no "
+            "correction is made because the applicants' spread is not known",
+            "the gain in diversity shrinks on new people when few are learned from; the figures "
+            "here are of people held out",
+        ),
+        trade_offs=tuple(_trade_off(report) for report in reports),
+        risks=_RISKS,
+    )
+
+
+_ITEMS_ONLY = (
+    "siop2020 weighs the items of one employer's assessment, which no interview asks: it shows "
+    "that the method works on real hires, and no job of this service is scored by it"
+)
+
+
+def _data(reports: Sequence[Report]) -> Data:
     people = sum(report.weights.people for report in reports)
     left_out = sum(report.incomplete for report in reports)
     counts = [
@@ -207,7 +192,7 @@ def _learned_data(reports: Sequence[Report]) -> Data:
 
 
 def _one_target(report: Report) -> pd.DataFrame:
-    return report.predictions[report.predictions["target"] == "high_performer"]
+    return report.predictions[report.predictions["target"] == f"{report.job}.high_performer"]
 
 
 def _metric_rows(report: Report) -> Iterator[Metric]:
@@ -251,7 +236,7 @@ def _validity_rows(report: Report) -> Iterator[Metric]:
             low=found.low,
             high=found.high,
             n=found.n,
-            note=f"{report.job}, first repeat, uncorrected for range and for error of the ratings",
+            note="first repeat, uncorrected for range and for error of the ratings",
         )
     yield _cleary_row(report)
 
@@ -259,7 +244,9 @@ def _validity_rows(report: Report) -> Iterator[Metric]:
 def _cleary_row(report: Report) -> Metric:
     rows = _one_target(report)
     declared = rows[rows["group"] != ""]
-    row = partial(Metric, type="cleary_group_term", target="high_performer", n=len(declared))
+    row = partial(
+        Metric, type="cleary_group_term", target=f"{report.job}.high_performer", n=len(declared)
+    )
     try:
         terms = predictive_bias(declared["rating"], declared["score"], declared["group"] == "focal")
     except UndefinedMetric as reason:
@@ -269,8 +256,7 @@ def _cleary_row(report: Report) -> Metric:
         value=float(value),
         low=float(low),
         high=float(high),
-        note=f"{report.job}, points of 100 at composite 0: below 0, the focal group is predicted "
-        "too high",
+        note="points of 100 at composite 0: below 0, the focal group is predicted too high",
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from data.outcomes import BadTable
+
 SCALES = {"ads": 10.0, "le": 1.0}
 """Highest score of each file."""
 
@@ -23,7 +25,7 @@ def read(folder: Path) -> pd.DataFrame:
     corpus (`ads`, `le`), question_id (unique over both), question, references (tuple),
     answer (empty where nothing was written), rating in points of 100, writing (the same
     for identical answers to one question), item (unique).
-    Raises FileNotFoundError or ValueError naming what is missing.
+    Raises FileNotFoundError or BadTable naming what is missing.
     """
     rows = pd.concat([_file(folder, corpus) for corpus in SCALES], ignore_index=True)
     written = rows["question_id"] + "\n" + rows["answer"].str.split().str.join(" ")
@@ -40,10 +42,10 @@ def _file(folder: Path, corpus: str) -> pd.DataFrame:
     table = pd.read_csv(path)
     references = [column for column in table.columns if column.startswith("reference")]
     if absent := (_NEEDED - set(table.columns)) or ({"reference"} if not references else set()):
-        raise ValueError(f"{path} has no column {', '.join(sorted(absent))}")
+        raise BadTable(f"{path} has no column {', '.join(sorted(absent))}")
     rating = table["score"].astype(float) * 100 / SCALES[corpus]
     if not rating.between(0, 100).all():
-        raise ValueError(f"{path} needs scores from 0 to {SCALES[corpus]:g}, got others")
+        raise BadTable(f"{path} needs scores from 0 to {SCALES[corpus]:g}, got others")
     return pd.DataFrame(
         {
             "corpus": corpus,

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,23 +8,25 @@ from pydantic import ValidationError
 from sklearn.linear_model import Ridge
 
 import configs
+from data.assets import file_sha256
 from data.contract import ContractMismatch, UndefinedMetric
 from data.jobs import jobs
 from data.outcomes import Outcomes
-from data.registry import PREDICTIONS
+from data.registry import PREDICTIONS, read_manifest
 from data.simulate import SimulationConfig, simulate
-from data.weights import read_weights
+from data.weights import read_weights, weights_json
+from evaluation.audit import check
 from evaluation.card import missing, recompute
-from training.publish import read_card, read_manifest, write
+from training.publish import read_card, write
 from training.weights import (
     Candidate,
     WeightsRecipe,
-    chosen,
     examples,
     fit_weights,
     held_out,
     judge,
     performance,
+    refresh,
     run,
     worth,
 )
@@ -171,7 +174,10 @@ def test_the_card_is_complete_and_its_correlations_recompute_from_the_prediction
     assert set(missing(card)) == PUBLISHING
     predictions = pd.read_csv(version / PREDICTIONS)
     found = dict(list(predictions.groupby("target")))
-    assert set(found) == {"high_performer", "retained"}
+    assert set(found) == {
+        "relationship_manager.high_performer",
+        "relationship_manager.retained",
+    }
     rows = [row for row in card.criterion_validity if row.type == "pearson"]
     for row in rows:
         part = found[row.target]
@@ -213,16 +219,42 @@ def test_projecting_out_is_refused_for_weights_that_may_not_be_negative():
         recipe(scores=[Candidate(method="projected", ridge_penalty=1)])
 
 
-def test_the_starter_holds_the_chosen_weights_of_every_job_and_says_it_learned_nothing():
+def test_the_starter_holds_the_chosen_weights_of_every_job_and_says_which_are_learned():
     manifest = read_manifest(STARTER)
-    assert (STARTER / "weights.json").read_bytes() == chosen().files["weights.json"], (
-        "configs/jobs.yaml changed: training.publish.write(training.weights.chosen(), STARTER)"
+    weights = read_weights(STARTER / manifest.artifact)
+    chosen = {job: dict(entry.predictors) for job, entry in weights.items() if not entry.people}
+    assert chosen == {key: dict(job.weights) for key, job in jobs().items()}, (
+        "configs/jobs.yaml changed: training.weights.refresh(STARTER)"
     )
-    assert manifest.learned_from.startswith("nothing")
+    assert {job: entry.source for job, entry in weights.items()} == {
+        **dict.fromkeys(jobs(), "chosen"),
+        "siop2020": "learned",
+    }
+    assert "chosen by people" in manifest.learned_from
     card = read_card(STARTER)
     assert set(missing(card)) == PUBLISHING
-    assert "unlearned" in card.identity.summary
-    assert pd.read_csv(STARTER / PREDICTIONS).empty
+    assert "unlearned, for every other job" in card.identity.summary
+    assert "CC BY-SA 4.0" in " ".join(card.identity.licences)
+
+
+def test_the_starters_card_follows_from_its_held_out_predictions():
+    rows = [row for row in check(STARTER) if row.recomputed is not None]
+    assert [row.metric.target for row in rows] == ["siop2020.high_performer", "siop2020.retained"]
+    assert not any(row.differs for row in rows)
+    selection = next(
+        row for row in read_card(STARTER).metrics.rows if row.type == "selection_score"
+    )
+    assert selection.value > selection.baseline
+
+
+def test_refreshing_puts_todays_chosen_weights_beside_the_learned_ones(tmp_path):
+    folder = Path(shutil.copytree(STARTER, tmp_path / "weights"))
+    before = read_weights(folder / "weights.json")
+    stale = {**before, "teller": before["data_analyst"], "closed_job": before["teller"]}
+    (folder / "weights.json").write_bytes(weights_json(stale))
+    refresh(folder)
+    assert read_weights(folder / "weights.json") == before
+    assert read_manifest(folder).sha256 == file_sha256(folder / "weights.json")
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +278,15 @@ def test_weights_learned_from_real_hires_select_others_better_than_unit_weights(
     assert rows["selection_score"].n == 1890
 
 
-def test_weights_of_other_predictors_are_not_used_on_items(items, tmp_path):
+def test_weights_of_other_predictors_are_not_used_on_items(version, items, tmp_path):
     with pytest.raises(ContractMismatch, match="no weights for siop2020"):
-        judge(STARTER, items[1], tmp_path)
+        judge(version, items[1], tmp_path)
+
+
+def test_the_starter_can_be_judged_on_a_folder_of_the_form_it_learned_from(items, tmp_path):
+    rows = {row.metric: row for row in judge(STARTER, items[1], tmp_path)}
+    assert rows["selection_score"].n == 1890
+    assert rows["selection_score"].low < rows["selection_score"].value
 
 
 def arrays(tables: Outcomes) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
