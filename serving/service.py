@@ -18,7 +18,7 @@ from serving.settings import ServingConfig, load_config
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from serving.runtime import Models
+    from serving.runtime import Models, Runtime
 
 SPARE_S = 30
 """BentoML's timer answers with JSON of its own, so it must end after our own limits."""
@@ -83,15 +83,7 @@ def create(
         """One process: it answers, and scores what is in line."""
 
         def __init__(self) -> None:
-            from serving.application import application
-            from serving.gate import Gate
-            from serving.log import configure
-            from serving.runtime import Runtime
-
-            configure()
-            self.runtime = Runtime(config(), models)
-            mounted.application = Gate(application(self.runtime), self.runtime)
-            self.runtime.start()
+            self.runtime = _start(mounted, config(), models)
 
         @bentoml.on_deployment  # type: ignore[untyped-decorator]
         @staticmethod
@@ -109,6 +101,19 @@ def create(
     service: Any = InterviewScoring
     service.add_asgi_middleware(OursFirst, mounted=mounted)
     return service
+
+
+def _start(mounted: Mounted, config: ServingConfig, models: Callable[[], Models]) -> Runtime:
+    from serving.application import application
+    from serving.gate import Gate
+    from serving.log import configure
+    from serving.runtime import Runtime
+
+    configure()
+    runtime = Runtime(config, models)
+    mounted.application = Gate(application(runtime), runtime)
+    runtime.start()
+    return runtime
 
 
 service = create()
