@@ -6,10 +6,11 @@ Both versions are compared on the same held-out people: the rows that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
 from pydantic import Field
@@ -18,6 +19,7 @@ import configs
 from data.contract import Record, UndefinedMetric
 from data.registry import PREDICTIONS, read_manifest
 from evaluation import agreement, fairness
+from evaluation.agreement import Floats
 from evaluation.card import missing
 from training.publish import CHAMPION, champion, connect, download, read_card
 
@@ -188,40 +190,76 @@ def _compare_rows(
 def _compare_groups(
     label: str, column: str, rows: pd.DataFrame, config: PromotionConfig
 ) -> Iterator[tuple[bool, str]]:
+    """Less fair: a gap between groups grew by more than its margin and more than by chance.
+
+    By chance: in a corpus of a hundred speakers one person more selected moves an impact
+    ratio by .03, so a margin alone would refuse at random.
+    """
     people = rows.groupby(column)["person"].nunique()
     large = rows[rows[column].isin(people[people >= config.min_group].index)]
     if large[column].nunique() < 2:
         return
     checks = (
-        ("gap in agreement", _agreement_gap, config.group_gap_margin),
-        ("gap in mean score − rating", _bias_gap, config.bias_gap_margin),
-        ("loss of impact ratio at one half selected", _impact_loss, config.impact_margin),
+        ("gap in agreement", _agreement_gap, large, config.group_gap_margin),
+        ("gap in mean score − rating", _bias_gap, large, config.bias_gap_margin),
+        (
+            "loss of impact ratio at one half selected",
+            _impact_loss,
+            _by_person(large, column),
+            config.impact_margin,
+        ),
     )
-    for name, gap, margin in checks:
+    for name, gap, table, margin in checks:
         try:
-            new, old = gap(large, column, "score"), gap(large, column, "score_champion")
+            yield _compare_gap(f"{label} by {column}: {name}", gap, table, column, margin, config)
         except UndefinedMetric as reason:
             yield False, f"{label} by {column}: {name} undefined ({reason})"
-            continue
-        worse = new - old > margin
-        yield (
-            worse,
-            f"{label} by {column}: {name} {old:.3f} → {new:.3f}"
-            + (f"; wider by more than {margin:g}, that is less fair" if worse else ""),
-        )
 
 
-def _agreement_gap(rows: pd.DataFrame, column: str, score: str) -> float:
-    found = [agreement.pearson(part["rating"], part[score]) for _, part in rows.groupby(column)]
+Gap = Callable[[Floats, Floats, Floats], float]
+"""Of (rating, score, code of the group): how far apart the groups are."""
+
+
+def _compare_gap(
+    label: str, gap: Gap, rows: pd.DataFrame, column: str, margin: float, config: PromotionConfig
+) -> tuple[bool, str]:
+    group = pd.factorize(rows[column])[0].astype(float)
+    columns = [rows[name].to_numpy(float) for name in ("rating", "score", "score_champion")]
+    change = agreement.interval(
+        lambda rating, new, old, group: gap(rating, new, group) - gap(rating, old, group),
+        *columns,
+        group,
+        by=rows["person"].to_numpy(str),
+        repeats=config.repeats,
+    )
+    rating, new, old = columns
+    worse = change.value > margin and change.low > 0
+    return (
+        worse,
+        f"{label} {gap(rating, old, group):.3f} → {gap(rating, new, group):.3f}, a change of "
+        f"{change.value:+.3f} ({change.low:+.3f} to {change.high:+.3f})"
+        + (f"; wider by more than {margin:g}, that is less fair" if worse else ""),
+    )
+
+
+def _by_person(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One row a person: a person is selected once, whatever number of answers."""
+    means = dict.fromkeys(("rating", "score", "score_champion"), "mean")
+    return rows.groupby("person", as_index=False).agg({**means, column: "first"})
+
+
+def _agreement_gap(rating: Floats, score: Floats, group: Floats) -> float:
+    found = [agreement.pearson(rating[group == g], score[group == g]) for g in np.unique(group)]
     return max(found) - min(found)
 
 
-def _bias_gap(rows: pd.DataFrame, column: str, score: str) -> float:
-    bias = (rows[score] - rows["rating"]).groupby(rows[column]).mean()
-    return float(bias.max() - bias.min())
+def _bias_gap(rating: Floats, score: Floats, group: Floats) -> float:
+    found = [float((score - rating)[group == g].mean()) for g in np.unique(group)]
+    return max(found) - min(found)
 
 
-def _impact_loss(rows: pd.DataFrame, column: str, score: str) -> float:
-    person = rows.groupby("person").agg({score: "mean", column: "first"})
-    ratios = fairness.impact_ratio(person[score], person[column], cut=person[score].median())
+def _impact_loss(rating: Floats, score: Floats, group: Floats) -> float:
+    """Takes no notice of the ratings: who is selected depends on scores alone."""
+    scores = pd.Series(score)
+    ratios = fairness.impact_ratio(scores, pd.Series(group), cut=float(scores.median()))
     return float(1 - ratios.min())

@@ -1,0 +1,204 @@
+import hashlib
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from data.contract import ContractMismatch
+from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest
+from evaluation.card import Card, missing
+from training.publish import (
+    Built,
+    CardIncomplete,
+    champion,
+    download,
+    git_commit,
+    head_points,
+    publish,
+    read_card,
+    register,
+    tracked,
+    write,
+)
+
+Build = Callable[..., Built]
+
+
+@pytest.fixture
+def predictions() -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "person": ["007", "007", "8"],
+            "item": ["a", "b", "c"],
+            "target": "fluency",
+            "rating": [50.0, 61.0, 72.0],
+            "score": [48.12345, 60.0, 75.5],
+            "gender": ["f", "f", None],
+        }
+    )
+
+
+@pytest.fixture
+def built(build: Build, predictions: pd.DataFrame) -> Built:
+    return build(predictions)
+
+
+def names(client: MlflowClient) -> list[str]:
+    return [model.name for model in client.search_registered_models()]
+
+
+def test_what_is_published_is_what_is_downloaded(client: MlflowClient, built: Built) -> None:
+    folder = download(client, "speech", publish(built))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        [CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, "head.onnx"]
+    )
+    assert (folder / "head.onnx").read_bytes() == built.files["head.onnx"]
+    assert read_manifest(folder) == built.manifest
+    found = pd.read_csv(folder / PREDICTIONS, dtype={"person": str})
+    pd.testing.assert_frame_equal(found, built.predictions.round(4))
+
+
+def test_the_downloaded_head_gives_the_points_of_the_published_one(
+    client: MlflowClient, built: Built
+) -> None:
+    folder = download(client, "speech", publish(built))
+    features = np.array([[1, 2, 4], [0, 0, 1]], np.float32)
+    points = head_points(folder, read_manifest(folder), features)
+    assert points == pytest.approx(np.array([[14.0], [0.5]]))
+
+
+def test_the_published_card_is_complete_and_says_which_version_run_file_and_code_it_is_of(
+    client: MlflowClient, built: Built
+) -> None:
+    assert missing(built.card)
+    version = publish(built)
+    card = read_card(download(client, "speech", version))
+    assert missing(card) == []
+    identity = card.identity
+    assert identity.version == version == "1"
+    assert identity.sha256 == hashlib.sha256(built.files["head.onnx"]).hexdigest()
+    assert identity.run == client.get_model_version("speech", version).run_id
+    assert identity.git_commit == git_commit()
+    assert re.fullmatch(r"[0-9a-f]{40}|unknown", identity.git_commit)
+
+
+def test_metrics_are_logged_in_the_run_of_the_version(client: MlflowClient, built: Built) -> None:
+    version = client.get_model_version("speech", publish(built))
+    run = client.get_run(version.run_id)
+    assert run.data.metrics == {"fluency_pearson": 0.5}
+    assert run.info.status == "FINISHED"
+
+
+def test_the_first_version_becomes_champion_and_the_second_does_not(
+    client: MlflowClient, built: Built
+) -> None:
+    assert champion(client, "speech") is None
+    assert [publish(built), publish(built)] == ["1", "2"]
+    assert champion(client, "speech") == "1"
+
+
+def test_two_versions_published_in_one_run_keep_their_own_files(
+    client: MlflowClient, built: Built
+) -> None:
+    with tracked("two"):
+        versions = [publish(built), publish(built)]
+        assert mlflow.active_run() is not None
+    folders = [download(client, "speech", version) for version in versions]
+    assert [read_card(folder).identity.version for folder in folders] == versions
+
+
+@pytest.mark.parametrize("field", ["oversight", "reliability"])
+def test_an_empty_card_field_is_named_and_nothing_is_left_in_the_registry(
+    client: MlflowClient, built: Built, complete_card: Card, field: str, build: Build
+) -> None:
+    empty = complete_card.model_copy(update={field: ""})
+    with pytest.raises(CardIncomplete, match=rf"1 empty fields; fill in: {field}$"):
+        publish(build(built.predictions, card=empty))
+    assert names(client) == []
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert client.search_runs(experiments) == []
+
+
+def test_a_refused_second_version_leaves_the_first_alone(
+    client: MlflowClient, built: Built, complete_card: Card, build: Build
+) -> None:
+    publish(built)
+    with pytest.raises(CardIncomplete, match="law.ll144"):
+        law = complete_card.law.model_copy(update={"ll144": " "})
+        publish(build(built.predictions, card=complete_card.model_copy(update={"law": law})))
+    assert [found.version for found in client.search_model_versions("name='speech'")] == [1]
+    assert champion(client, "speech") == "1"
+
+
+def test_files_that_cannot_be_stored_leave_no_version_behind(
+    client: MlflowClient, state: Path, built: Built
+) -> None:
+    (state / "artifacts").write_text("a file where the store's folder should be")
+    with pytest.raises(OSError, match="artifacts"):
+        publish(built)
+    assert names(client) == []
+
+
+def test_a_head_that_is_not_the_manifests_is_refused(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    folder = write(built, tmp_path / "speech")
+    (folder / "head.onnx").write_bytes(b"another head")
+    with pytest.raises(ContractMismatch, match=r"head\.onnx should have sha256"):
+        register(folder)
+    (folder / "head.onnx").unlink()
+    with pytest.raises(ContractMismatch, match="no such file"):
+        register(folder)
+    assert names(client) == []
+
+
+def test_a_version_that_does_not_exist_is_named_with_those_that_do(
+    client: MlflowClient, built: Built
+) -> None:
+    with pytest.raises(ContractMismatch, match="no speech version 1; it has none"):
+        download(client, "speech", "1")
+    publish(built)
+    publish(built)
+    with pytest.raises(ContractMismatch, match="no speech version 7; it has 1, 2"):
+        download(client, "speech", "7")
+    with pytest.raises(ContractMismatch, match="no speech version newest"):
+        download(client, "speech", "newest")
+
+
+def test_a_registry_that_does_not_answer_is_not_one_without_a_champion(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    elsewhere = MlflowClient(tracking_uri="http://127.0.0.1:9", registry_uri="http://127.0.0.1:9")
+    with pytest.raises(mlflow.exceptions.MlflowException):
+        champion(elsewhere, "speech")
+
+
+def test_a_manifest_of_newer_code_is_refused_in_a_sentence_that_says_so(
+    built: Built, tmp_path: Path
+) -> None:
+    folder = write(built, tmp_path / "speech")
+    text = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(text.replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(ContractMismatch, match=r"written by a newer one.*schema_version"):
+        read_manifest(folder)
+    (folder / MANIFEST).write_bytes(b"\xff\x00")
+    with pytest.raises(ContractMismatch, match="or is damaged"):
+        read_manifest(folder)
+    with pytest.raises(ContractMismatch, match="is it the folder of a version"):
+        read_manifest(tmp_path)
+
+
+def test_a_version_outlives_the_folder_it_was_published_from(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    folder = write(built, tmp_path / "speech")
+    version = register(folder)
+    shutil.rmtree(folder)
+    assert (download(client, "speech", version) / "head.onnx").is_file()
