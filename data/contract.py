@@ -122,12 +122,16 @@ class Quality(Record):
 
     duration_s: float
     speech_s: float | None = None
-    clipping_ratio: float | None = Field(None, description="share of samples at full scale")
-    snr_db: float | None = Field(None, description="level of speech over level of the rest")
-    bandwidth_hz: float | None = Field(None, description="frequency below which speech energy lies")
-    one_face_share: float | None = Field(None, description="share of frames with exactly one face")
-    face_frames: int | None = Field(None, description="frames looked at")
-    brightness: float | None = Field(None, description="mean luma, 0 black to 1 white")
+    clipping_ratio: float | None = Field(default=None, description="share of samples at full scale")
+    snr_db: float | None = Field(default=None, description="level of speech over level of the rest")
+    bandwidth_hz: float | None = Field(
+        default=None, description="frequency below which speech energy lies"
+    )
+    one_face_share: float | None = Field(
+        default=None, description="share of frames with exactly one face"
+    )
+    face_frames: int | None = Field(default=None, description="frames looked at")
+    brightness: float | None = Field(default=None, description="mean luma, 0 black to 1 white")
     width: int | None = None
     height: int | None = None
 
@@ -165,7 +169,9 @@ class Score(Record):
     low: float = Field(ge=0, le=100)
     high: float = Field(ge=0, le=100)
     provisional: bool
-    provisional_reason: str = ""
+    provisional_reason: dict[str, str] = Field(
+        default={}, description="language code -> why the score is provisional"
+    )
     evidence: tuple[Evidence, ...] = ()
     version: str
 
@@ -201,6 +207,28 @@ class ModelVersion(Record):
     card_url: str
 
 
+class ScoreRequest(Record):
+    """What the caller says about one recording.
+
+    job : key of configs/jobs.yaml
+    question : key of a question of that job; None scores delivery only
+    language : language the answer is expected in (ISO 639-1); None: the question's
+    policy_region : key of `policies` in configs/serving.yaml
+    transcript : the words, when a human wrote them down; recognition is skipped
+    accommodations : `no_speech` or `no_expression`: that part is not scored, on the
+        candidate's request
+    candidate : the caller's opaque reference; never a name
+    """
+
+    job: str
+    question: str | None = None
+    language: str | None = None
+    policy_region: str = "default"
+    transcript: str | None = None
+    accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
+    candidate: str = ""
+
+
 class Scorecard(Record):
     """All that is claimed about one response, and what it takes to claim it again."""
 
@@ -208,10 +236,8 @@ class Scorecard(Record):
     id: str
     created_at: str
     status: Literal["completed", "abstained"]
-    job: str
-    question: str
+    request: ScoreRequest
     language: str
-    policy_region: str
     input_sha256: str
     quality: Quality
     transcript: Transcript | None
@@ -259,7 +285,7 @@ class Exhibit(Record):
 
 
 # --- speech -----------------------------------------------------------------
-# The head reads the encoder's statistics; the measures are reported beside the score.
+# The head reads the encoder's statistics and some of the measures that are reported.
 
 SPEECH_MEASURES = (
     Column("speech_rate", "syllables/s", "syllable nuclei over the whole response"),
@@ -275,15 +301,28 @@ SPEECH_MEASURES = (
     ),
 )
 
+SPEECH_STATISTICS = {
+    "mean": "mean",
+    "std": "standard deviation",
+    "change": "mean absolute change from one output (20 ms) to the next",
+    "low": "10th percentile",
+    "high": "90th percentile",
+}
+
 SPEECH = FeatureSet(
     "speech",
     1,
     tuple(
-        Column(f"encoder_{statistic}_{i}", "1", f"{statistic} over a stretch of encoder output {i}")
-        for statistic in ("mean", "std")
+        Column(f"encoder_{statistic}_{i}", "1", f"{meaning} over a stretch of encoder output {i}")
+        for statistic, meaning in SPEECH_STATISTICS.items()
         for i in range(ENCODER_WIDTH)
+    )
+    + tuple(
+        column for column in SPEECH_MEASURES if column.name not in ("f0_level", "filled_pauses")
     ),
 )
+"""One row a stretch. The level of F0 is left out, since it tells a man's voice from a
+woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 0."""
 
 # --- what training and serving agree on through the registry ------------------
 
@@ -320,36 +359,14 @@ class Manifest(Record):
     targets: tuple[Target, ...] = ()
     validated_languages: tuple[str, ...] = ()
     validated_settings: tuple[str, ...] = ()
-    provisional_reason: dict[str, str] = Field({}, description="language code -> sentence")
+    provisional_reason: dict[str, str] = Field(default={}, description="language code -> sentence")
     language_bound: bool = False
     references: dict[str, tuple[float, float]] = Field(
-        {}, description="measure -> 10th and 90th percentile of the people learned from"
+        default={}, description="measure -> 10th and 90th percentile of the people learned from"
     )
     references_source: str = ""
     learned_from: str
     created_at: str
-
-
-class ScoreRequest(Record):
-    """What the caller says about one recording.
-
-    job : key of configs/jobs.yaml
-    question : key of a question of that job; None scores delivery only
-    language : language the answer is expected in (ISO 639-1); None: the question's
-    policy_region : key of `policies` in configs/serving.yaml
-    transcript : the words, when a human wrote them down; recognition is skipped
-    accommodations : `no_speech` or `no_expression`: that part is not scored, on the
-        candidate's request
-    candidate : the caller's opaque reference; never a name
-    """
-
-    job: str
-    question: str | None = None
-    language: str | None = None
-    policy_region: str = "default"
-    transcript: str | None = None
-    accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
-    candidate: str = ""
 
 
 @dataclass(frozen=True)

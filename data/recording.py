@@ -274,12 +274,12 @@ def _frames(path: Path, rate_hz: float, side: int) -> Iterator[Frame]:
 
 def _upright(frame: VideoFrame, side: int) -> npt.NDArray[np.uint8]:
     scale = min(1.0, side / max(frame.width, frame.height))
-    image = frame.to_ndarray(
+    image: npt.NDArray[np.uint8] = frame.to_ndarray(
         format="rgb24",
         width=max(2, round(frame.width * scale)),
         height=max(2, round(frame.height * scale)),
         threads=1,
-    )
+    ).astype(np.uint8, copy=False)
     turns = (frame.rotation // 90) % 4
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
@@ -307,7 +307,8 @@ def _from_silk(path: Path, config: RecordingConfig) -> Recording:
         pysilk.decode(io.BytesIO(path.read_bytes()), decoded, SAMPLE_RATE)
     except Exception as error:  # the library raises bare C errors
         raise UnusableRecording("not_media", "The SILK recording cannot be decoded.") from error
-    waveform = np.frombuffer(decoded.getvalue(), dtype="<i2").astype(np.float32) / 32768
+    samples = np.frombuffer(decoded.getvalue(), dtype="<i2")
+    waveform = samples.astype(np.float32) / np.float32(32768)
     duration_s = len(waveform) / SAMPLE_RATE
     if duration_s < config.min_duration_s:
         raise _too_short(duration_s, config)

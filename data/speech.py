@@ -18,7 +18,7 @@ from scipy.signal import find_peaks
 from swift_f0 import SwiftF0
 
 import configs
-from data.contract import SAMPLE_RATE, SPEECH, Record, Transcript
+from data.contract import SAMPLE_RATE, SPEECH, SPEECH_MEASURES, Record, Transcript
 from data.listening import ENCODER_RATE, Listening, Segment, Window, cut_at_pauses
 from data.recording import Waveform
 
@@ -73,55 +73,66 @@ def speech_features(
     transcript : only filled pauses are counted in it; without one they are None
     """
     config = config or configs.load("speech_measures", SpeechConfig)
+    if not listening.segments:
+        nothing = np.empty((0, len(SPEECH.columns)), np.float32)
+        return SpeechFeatures(nothing, (), dict.fromkeys(_NAMES))
+    sound = sound_of(listening, config)
     stretches, rows = [], []
     for window in listening.windows:
         for stretch in _stretches(window, listening.segments, config):
+            inside = _clipped(listening.segments, stretch)
             stretches.append(stretch)
-            rows.append(_encoder_statistics(window, stretch))
-    matrix = np.stack(rows) if rows else np.empty((0, len(SPEECH.columns)), np.float32)
-    return SpeechFeatures(matrix, tuple(stretches), measures(listening, transcript, config))
+            rows.append(_row(window, stretch, measures(inside, sound, config)))
+    response_s = listening.segments[-1][1] - listening.segments[0][0]
+    measured = {
+        **measures(listening.segments, sound, config),
+        "filled_pauses": filled_pauses_per_minute(transcript, response_s),
+    }
+    return SpeechFeatures(np.stack(rows), tuple(stretches), measured)
+
+
+_NAMES = tuple(column.name for column in SPEECH_MEASURES)
+_ROW_MEASURES = tuple(name for name in SPEECH.names if name in _NAMES)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Level and F0 of a whole recording, computed once for all its stretches."""
+
+    times_s: npt.NDArray[np.float64]
+    level_db: npt.NDArray[np.float64]
+    pitch: Pitch
+
+
+def sound_of(listening: Listening, config: SpeechConfig) -> Sound:
+    """Level and F0 of the normalised waveform."""
+    pitch = fundamental_frequency(listening.waveform, config)
+    return Sound(*level(listening.waveform), pitch)
 
 
 def measures(
-    listening: Listening, transcript: Transcript | None, config: SpeechConfig
+    segments: Sequence[Segment], sound: Sound, config: SpeechConfig
 ) -> dict[str, float | None]:
-    """SPEECH_MEASURES of the response; all None where nobody speaks."""
-    spoken_s = sum(end_s - start_s for start_s, end_s in listening.segments)
-    if not listening.segments or spoken_s <= 0:
-        return {name: None for name in _MEASURE_NAMES}
-    response_s = listening.segments[-1][1] - listening.segments[0][0]
-    pitch = fundamental_frequency(listening.waveform, config)
-    times_s, level_db = level(listening.waveform)
-    speaking = _within(times_s, listening.segments)
-    nuclei = syllable_nuclei(times_s, level_db, pitch, listening.segments, config)
-    voiced = _within(pitch.times_s, listening.segments) & np.isfinite(pitch.hz)
-    low_db, high_db = np.percentile(level_db[speaking], [10, 90])
+    """SPEECH_MEASURES but filled pauses, from the first of the segments to the last."""
+    spoken_s = sum(end_s - start_s for start_s, end_s in segments)
+    response_s = segments[-1][1] - segments[0][0]
+    speaking = _within(sound.times_s, segments)
+    frames = _within(sound.pitch.times_s, segments)
+    hz = sound.pitch.hz[frames & np.isfinite(sound.pitch.hz)]
+    nuclei = syllable_nuclei(sound, segments, config)
+    low_db, high_db = (
+        np.percentile(sound.level_db[speaking], [10, 90]) if speaking.any() else (0, 0)
+    )
     return {
         "speech_rate": len(nuclei) / response_s,
         "articulation_rate": len(nuclei) / spoken_s,
         "pause_ratio": 1 - spoken_s / response_s,
-        "longest_pause": longest_pause(listening.segments),
-        "f0_level": float(np.median(pitch.hz[voiced])) if voiced.any() else None,
-        "f0_range": _range_semitones(pitch.hz[voiced]) if voiced.any() else None,
+        "longest_pause": longest_pause(segments),
+        "f0_level": float(np.median(hz)) if len(hz) else None,
+        "f0_range": _range_semitones(hz) if len(hz) else None,
         "level_range": float(high_db - low_db),
-        "voiced_ratio": float(
-            voiced.sum() / max(1, _within(pitch.times_s, listening.segments).sum())
-        ),
-        "filled_pauses": filled_pauses_per_minute(transcript, response_s),
+        "voiced_ratio": len(hz) / max(1, int(frames.sum())),
     }
-
-
-_MEASURE_NAMES = (
-    "speech_rate",
-    "articulation_rate",
-    "pause_ratio",
-    "longest_pause",
-    "f0_level",
-    "f0_range",
-    "level_range",
-    "voiced_ratio",
-    "filled_pauses",
-)
 
 
 def longest_pause(segments: Sequence[Segment]) -> float:
@@ -163,16 +174,13 @@ def fundamental_frequency(waveform: Waveform, config: SpeechConfig) -> Pitch:
 
 
 def syllable_nuclei(
-    times_s: npt.NDArray[np.float64],
-    level_db: npt.NDArray[np.float64],
-    pitch: Pitch,
-    segments: Sequence[Segment],
-    config: SpeechConfig,
+    sound: Sound, segments: Sequence[Segment], config: SpeechConfig
 ) -> npt.NDArray[np.float64]:
     """Times (s) of voiced level peaks in speech, separated by a dip.
 
     Source: de Jong & Wempe 2009, Behavior Research Methods 41(2).
     """
+    times_s, level_db, pitch = sound.times_s, sound.level_db, sound.pitch
     inside = _within(times_s, segments)
     if not inside.any():
         return np.empty(0)
@@ -182,7 +190,8 @@ def syllable_nuclei(
     if not len(peaks) or not len(pitch.times_s):
         return np.empty(0)
     nearest = np.clip(np.searchsorted(pitch.times_s, times_s[peaks]), 0, len(pitch.hz) - 1)
-    return times_s[peaks[np.isfinite(pitch.hz[nearest])]]
+    nuclei: npt.NDArray[np.float64] = times_s[peaks[np.isfinite(pitch.hz[nearest])]]
+    return nuclei
 
 
 def _within(times_s: npt.NDArray[np.float64], segments: Sequence[Segment]) -> npt.NDArray[np.bool_]:
@@ -197,19 +206,32 @@ def _range_semitones(hz: npt.NDArray[np.float64]) -> float:
     return float(12 * np.log2(high / low))
 
 
-def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig) -> list[Segment]:
-    inside = [
-        (max(start_s, window.start_s), min(end_s, window.end_s))
+def _clipped(segments: Sequence[Segment], within: Segment) -> list[Segment]:
+    """The parts of the segments that lie inside."""
+    first_s, last_s = within
+    return [
+        (max(start_s, first_s), min(end_s, last_s))
         for start_s, end_s in segments
-        if start_s < window.end_s and end_s > window.start_s
+        if start_s < last_s and end_s > first_s
     ]
+
+
+def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig) -> list[Segment]:
+    inside = _clipped(segments, (window.start_s, window.end_s))
     stretches = cut_at_pauses(inside, longest_s=config.longest_stretch_s)
     long_enough = [s for s in stretches if s[1] - s[0] >= config.shortest_stretch_s]
     return long_enough or stretches
 
 
-def _encoder_statistics(window: Window, stretch: Segment) -> npt.NDArray[np.float32]:
+def _row(
+    window: Window, stretch: Segment, measured: dict[str, float | None]
+) -> npt.NDArray[np.float32]:
+    """SPEECH columns of one stretch."""
     first = int((stretch[0] - window.start_s) * ENCODER_RATE)
-    last = max(first + 1, round((stretch[1] - window.start_s) * ENCODER_RATE))
-    states = window.states[first:last]
-    return np.concatenate([states.mean(axis=0), states.std(axis=0)]).astype(np.float32)
+    last = round((stretch[1] - window.start_s) * ENCODER_RATE)
+    states = window.states[first : max(last, first + 2)]
+    low, high = np.percentile(states, [10, 90], axis=0)
+    change = np.abs(np.diff(states, axis=0)).mean(axis=0) if len(states) > 1 else 0 * low
+    values = [measured[name] or 0.0 for name in _ROW_MEASURES]
+    columns = [states.mean(axis=0), states.std(axis=0), change, low, high, np.array(values)]
+    return np.concatenate(columns).astype(np.float32)

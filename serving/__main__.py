@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import track
 
-from data.contract import ContractMismatch, Scorecard, ScoreRequest, UnusableRecording
+from data.contract import ContractMismatch, Score, Scorecard, ScoreRequest, UnusableRecording
+
+if TYPE_CHECKING:
+    from serving.store import Store
 
 app = typer.Typer(
     help="Registered versions → scorecards.", no_args_is_help=True, add_completion=False
@@ -133,5 +139,118 @@ def _say(card: Scorecard) -> None:
     console.print(f"total       {total}")
 
 
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+) -> None:
+    """Run the HTTP service; http://HOST:PORT/docs describes it."""
+    bentoml = Path(sys.executable).parent / "bentoml"
+    command = [str(bentoml), "serve", "serving.service:service"]
+    os.chdir(ROOT)
+    os.execv(bentoml, [*command, "--host", host, "--port", str(port)])
+
+
+@app.command()
+def work() -> None:
+    """Score what is in line, in a process of its own, until it is told to stop."""
+    from serving.log import configure
+    from serving.runtime import work as run_worker
+    from serving.settings import load_config
+
+    configure()
+    run_worker(load_config())
+
+
+@app.command()
+def replay(
+    scorecard: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its JSON.")],
+    recording: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its input.")],
+) -> None:
+    """Score the recording again with the versions the scorecard names; exit 1 if it differs."""
+    from data.assets import file_sha256
+    from serving.models import load_version
+    from serving.scorer import Scorer
+    from serving.settings import load_config
+
+    content = json.loads(scorecard.read_text(encoding="utf-8"))
+    kept = Scorecard.model_validate(content.get("scorecard", content))
+    if (got := file_sha256(recording)) != kept.input_sha256:
+        raise typer.BadParameter(f"the recording has sha256 {got}, the receipt {kept.input_sha256}")
+    versions = {entry.name: load_version(entry.name, entry.version) for entry in kept.versions}
+    with Scorer(versions, load_config().policies) as scorer:
+        again = scorer.score(recording, kept.request).scorecard
+    differing = [
+        f"{old.part} {old.name}: {old.score} was kept, {new.score if new else None} comes out"
+        for old, new in paired(kept, again)
+        if new is None or new.score != old.score
+    ]
+    for line in differing:
+        console.print(line, style="red")
+    if differing or kept.total != again.total:
+        raise typer.Exit(1)
+    console.print(f"{len(kept.scores)} scores and the total come out the same")
+
+
+def paired(kept: Scorecard, again: Scorecard) -> list[tuple[Score, Score | None]]:
+    """Each kept score with the one of the same part and name that came out again."""
+    found = {(score.part, score.name): score for score in again.scores}
+    return [(score, found.get((score.part, score.name))) for score in kept.scores]
+
+
+@key_app.command("create")
+def create(
+    role: Annotated[str, typer.Option(help="scorer, reader, auditor or admin.")] = "scorer",
+    label: Annotated[str, typer.Option(help="Whose it is.")] = "",
+) -> None:
+    """Print a new API key. It is shown once; only its hash is kept."""
+    from serving.api.access import create_key
+
+    with _store() as store:
+        try:
+            print(create_key(store, role, label))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+
+@key_app.command("list")
+def list_keys() -> None:
+    """Every key's id, role and label; never the key."""
+    with _store() as store:
+        for key in store.keys():
+            console.print(f"{key.id}  {key.role:8s} {'revoked' if key.revoked else ''} {key.label}")
+
+
+@key_app.command("revoke")
+def revoke(key_id: Annotated[str, typer.Argument(help="The id that `key list` shows.")]) -> None:
+    """Refuse a key from now on."""
+    from serving.api.access import revoke_key
+
+    with _store() as store:
+        if not revoke_key(store, key_id):
+            raise typer.BadParameter(f"no key {key_id} is in use")
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    from serving.settings import load_config
+    from serving.store import Store
+
+    store = Store.open(load_config())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def main() -> None:
+    """Run the program; what a person can mend ends in one line, not a traceback."""
+    try:
+        app()
+    except (ContractMismatch, ValueError) as error:
+        console.print(str(error), style="red")
+        raise SystemExit(1) from error
+
+
 if __name__ == "__main__":
-    app()
+    main()

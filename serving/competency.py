@@ -47,7 +47,7 @@ def score_competency(
                 version.manifest.targets[0],
                 float(version.points(features[None, :])[0, 0]),
                 version,
-                provisional_reason(version, transcript.language, read_in="en"),
+                provisional_reason(version, transcript.language),
                 name=asked,
                 evidence=sentence_evidence(transcript, text, references, version.points),
             ),

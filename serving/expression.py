@@ -54,7 +54,7 @@ def score_expression(
         expression_measures(series, config),
         version.manifest.references,
     )
-    shown = {"curves": curves(series, config), "key_frames": key_frames(series, kept, config)}
+    drawn, stills = curves(series, config), key_frames(series, kept, config)
     if not version.manifest.artifact:
         outcome = refused(
             "expression",
@@ -64,8 +64,8 @@ def score_expression(
             "to learn from. See the card.",
             measures=measured,
         )
-        return Seen(outcome, quality, **shown)
-    return Seen(_scored(version, series, config, measured), quality, **shown)
+        return Seen(outcome, quality, drawn, stills)
+    return Seen(_scored(version, series, config, measured), quality, drawn, stills)
 
 
 def _names(version: LoadedVersion) -> list[str]:
@@ -81,7 +81,7 @@ def _scored(
     features, mask = head_input(series, config)
     points = version.points(features[None], mask=mask[None])[0]
     # A face speaks no language; the setting decides.
-    reason = provisional_reason(version, "", read_in="en")
+    reason = provisional_reason(version, "")
     return Outcome(
         scores=tuple(
             interval_score("expression", target, float(score), version, reason)

@@ -38,14 +38,14 @@ def interval_score(
     target: Target,
     points: float,
     version: LoadedVersion,
-    provisional: str,
+    provisional: dict[str, str],
     *,
     name: str = "",
     evidence: tuple[Evidence, ...] = (),
 ) -> Score:
     """The head's points with its conformal interval, both within 0 to 100.
 
-    provisional : why the score is; empty where it is not. name : default the target's
+    provisional : why the score is, by language; empty where it is not. name : default the target's
     """
     return Score(
         part=part,
@@ -60,22 +60,21 @@ def interval_score(
     )
 
 
-def provisional_reason(version: LoadedVersion, language: str, *, read_in: str) -> str:
-    """Why a score of this version is provisional here; empty where the card validates it.
+def provisional_reason(version: LoadedVersion, language: str) -> dict[str, str]:
+    """Why a score of this version is provisional here, by language to read it in.
 
-    language : of the answer; empty where language does not matter
-    read_in : language the reason is written in
+    Empty where the card validates the use. language : of the answer; empty where
+    language does not matter
     """
     manifest = version.manifest
     known_language = not language or language in manifest.validated_languages
     if SETTING in manifest.validated_settings and known_language:
-        return ""
-    reasons = manifest.provisional_reason
+        return {}
     fallback = (
         f"Validated for {', '.join(manifest.validated_settings)} in "
         f"{', '.join(manifest.validated_languages)}, not for an interview in {language}."
     )
-    return reasons.get(read_in) or reasons.get("en") or fallback
+    return manifest.provisional_reason or {"en": fallback}
 
 
 def measures(

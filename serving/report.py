@@ -55,7 +55,7 @@ def render_report(scorecard: Scorecard, exhibit: Exhibit, *, names: Names | None
     """One HTML page that stands alone: works offline and sends nothing.
 
     names : language -> key or sentence -> text, over what configs/jobs.yaml calls jobs,
-        questions and competencies; e.g. a card's reason that is known in Chinese
+        questions and competencies
     """
     names = _with_job_names(names)
     duration_s = _duration_s(scorecard, exhibit)

@@ -31,7 +31,7 @@ def score_speech(
         return refused("speech", names, *problem, measures=measured)
     points = version.points(heard.rows)
     scores = np.average(points, axis=0, weights=heard.durations_s)
-    reason = provisional_reason(version, language, read_in="en")
+    reason = provisional_reason(version, language)
     return Outcome(
         scores=tuple(
             interval_score(

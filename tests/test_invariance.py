@@ -64,7 +64,9 @@ def test_three_seconds_of_silence_at_both_ends_do_not_move_a_score(
     assert moved(scorer, write_media(tmp_path / "longer.wav", longer), plain) < BOUND
 
 
-def test_a_mirrored_picture_moves_no_measure_of_the_face(scorer, shared_data, tmp_path, write_media):
+def test_a_mirrored_picture_moves_no_measure_of_the_face(
+    scorer, shared_data, tmp_path, write_media
+):
     source = open_recording(shared_data / "recordings" / "fluent_man.mp4")
     frames = [frame.image for frame in source.frames(10)][:120]
 

@@ -22,6 +22,7 @@ import pandas as pd
 from pydantic import Field
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF
@@ -29,20 +30,30 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import configs
-from data.contract import SPEECH, SPEECH_MEASURES, Manifest, Record, Target
+from data.contract import (
+    ENCODER_WIDTH,
+    SPEECH,
+    SPEECH_MEASURES,
+    SPEECH_STATISTICS,
+    Manifest,
+    Record,
+    Target,
+)
 from data.corpora import speechocean762
 from data.corpora.speechocean762 import ASPECTS
 from data.listening import Listener, identity
 from data.recording import RecordingConfig, open_recording
+from data.registry import read_manifest
 from data.speech import speech_features
 from data.splits import folds
 from evaluation import agreement
 from evaluation.calibration import conformal_half_width
 from training import fit
-from training.publish import Built, Judged, head_points, read_manifest
+from training.publish import Built, Judged, head_points
 from training.speech_card import card
 
 Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
 
 
 class SpeechRecipe(Record):
@@ -53,28 +64,46 @@ class SpeechRecipe(Record):
     trials: int = Field(ge=1)
     seed: int
     components: tuple[int, int] = Field(description="principal components, low and high")
-    length_scale: tuple[float, float] = Field(description="of the kernel, in √components")
+    length_scale: tuple[float, float] = Field(description="of the kernel, standardised features")
     noise: tuple[float, float] = Field(description="variance of a rating in units of the signal")
+    measures_weight: tuple[float, float] = Field(description="of a measure beside a component")
     coverage: float = Field(gt=0, lt=1)
     workers: int = Field(ge=1)
 
 
+ENCODER = slice(0, len(SPEECH_STATISTICS) * ENCODER_WIDTH)
+MEASURES = slice(ENCODER.stop, len(SPEECH.columns))
+"""Columns of a row."""
+
+
 @dataclass(frozen=True)
 class Head:
-    """What the search chooses. length_scale : in units of √components."""
+    """What the search chooses. noise : variance of a rating in units of the signal's."""
 
     components: int
     length_scale: float
     noise: float
+    measures_weight: float
 
     def pipeline(self) -> Pipeline:
         """Unfitted; (n, SPEECH width) → (n, aspects) in points of 100."""
-        kernel = RBF(self.length_scale * np.sqrt(self.components), length_scale_bounds="fixed")
-        return make_pipeline(
-            StandardScaler(),
-            PCA(self.components, whiten=True, svd_solver="covariance_eigh"),
-            GaussianProcessRegressor(kernel, alpha=self.noise, optimizer=None, normalize_y=True),
-        )
+        return make_pipeline(projection(self.components, self.measures_weight), self.regression())
+
+    def regression(self) -> GaussianProcessRegressor:
+        """Unfitted; principal components and weighted measures → aspects."""
+        kernel = RBF(self.length_scale, length_scale_bounds="fixed")
+        return GaussianProcessRegressor(kernel, alpha=self.noise, optimizer=None, normalize_y=True)
+
+
+def projection(components: int, measures_weight: float) -> ColumnTransformer:
+    """Unfitted; the first components of a wider projection are those of a narrower one."""
+    encoder = make_pipeline(
+        StandardScaler(), PCA(components, svd_solver="randomized", random_state=0)
+    )
+    return ColumnTransformer(
+        [("encoder", encoder, ENCODER), ("measures", StandardScaler(), MEASURES)],
+        transformer_weights={"measures": measures_weight},
+    )
 
 
 @dataclass(frozen=True)
@@ -89,7 +118,7 @@ class Examples:
 
     table: pd.DataFrame
     rows: npt.NDArray[np.float32]
-    owner: npt.NDArray[np.intp]
+    owner: Rows
     durations_s: Floats
     measures: Floats
     unheard: int
@@ -116,7 +145,7 @@ def examples(folder: Path, store: Path, *, workers: int) -> Examples:
     """The rated utterances of a speechocean762-like folder with their features (cached)."""
     table = speechocean762.read(folder)
     found = fit.features(
-        list(table["path"]),
+        speechocean762.paths(table, folder),
         _extract,
         store=store,
         identity=f"{SPEECH.id} {identity()}",
@@ -215,51 +244,84 @@ def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> Floats:
     return scores
 
 
-def choose(
-    config: SpeechRecipe, rated: Examples, train: npt.NDArray[np.intp], store: Path, *, name: str
-) -> Head:
+def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, name: str) -> Head:
     """The head that agrees best with the median on folds of the speakers in `train`."""
+    parts = list(_inner(config, rated, train))
 
     def objective(trial: optuna.Trial) -> float:
         head = Head(
             components=trial.suggest_int("components", *config.components, log=True),
             length_scale=trial.suggest_float("length_scale", *config.length_scale, log=True),
             noise=trial.suggest_float("noise", *config.noise, log=True),
+            measures_weight=trial.suggest_float("measures_weight", *config.measures_weight),
         )
-        return float(np.mean(list(_inner(config, rated, train, head))))
+        return float(np.mean([part.agreement(head) for part in parts]))
 
-    identity = json.dumps([config.model_dump(), SPEECH.id, identity(), len(rated.rows)])
-    digest = hashlib.sha256((identity + "".join(rated.people[train])).encode()).hexdigest()[:12]
+    identity_of = json.dumps([config.model_dump(), SPEECH.id, identity(), len(rated.rows)])
+    digest = hashlib.sha256((identity_of + "".join(rated.people[train])).encode()).hexdigest()
     study = fit.search(
-        f"speech-{name}-{digest}", objective, trials=config.trials, store=store, seed=config.seed
+        f"speech-{name}-{digest[:12]}",
+        objective,
+        trials=config.trials,
+        store=store,
+        seed=config.seed,
     )
     return Head(**study.best_params)
 
 
-def _inner(
-    config: SpeechRecipe, rated: Examples, train: npt.NDArray[np.intp], head: Head
-) -> Iterator[float]:
+@dataclass(frozen=True)
+class InnerFold:
+    """Projected stretches of one fold: all components, then the standardised measures."""
+
+    fit_rows: Floats
+    fit_ratings: Floats
+    test_rows: Floats
+    owner: Rows
+    durations_s: Floats
+    test: Rows
+    truth: Floats
+
+    def agreement(self, head: Head) -> float:
+        """Mean Pearson r of fluency and prosody with the experts' median."""
+        fitted = head.regression().fit(_read_by(head, self.fit_rows), self.fit_ratings)
+        points = np.clip(fitted.predict(_read_by(head, self.test_rows)), 0, 100)
+        scores = by_utterance(points, self.owner, self.durations_s, self.test)
+        return float(np.mean([agreement.pearson(self.truth[:, j], scores[:, j]) for j in range(2)]))
+
+
+def _read_by(head: Head, rows: Floats) -> Floats:
+    measured = MEASURES.stop - MEASURES.start
+    return np.hstack([rows[:, : head.components], head.measures_weight * rows[:, -measured:]])
+
+
+def _inner(config: SpeechRecipe, rated: Examples, train: Rows) -> Iterator[InnerFold]:
     for a, b in folds(rated.people[train], n=config.inner_folds, seed=config.seed):
-        scores = _scores(_fit(head, rated, train[a]), rated, train[b])
-        truth = rated.median()[train[b]]
-        yield float(np.mean([agreement.pearson(truth[:, j], scores[:, j]) for j in range(2)]))
+        fit_on, test = np.isin(rated.owner, train[a]), np.isin(rated.owner, train[b])
+        project = projection(config.components[1], 1.0).fit(rated.rows[fit_on])
+        yield InnerFold(
+            fit_rows=project.transform(rated.rows[fit_on]),
+            fit_ratings=rated.mean()[rated.owner[fit_on]],
+            test_rows=project.transform(rated.rows[test]),
+            owner=rated.owner[test],
+            durations_s=rated.durations_s[test],
+            test=train[b],
+            truth=rated.median()[train[b]],
+        )
 
 
-def _fit(head: Head, rated: Examples, train: npt.NDArray[np.intp]) -> Pipeline:
+def _fit(head: Head, rated: Examples, train: Rows) -> Pipeline:
     used = np.isin(rated.owner, train)
     return head.pipeline().fit(rated.rows[used], rated.mean()[rated.owner[used]])
 
 
-def _scores(fitted: Pipeline, rated: Examples, wanted: npt.NDArray[np.intp]) -> Floats:
+def _scores(fitted: Pipeline, rated: Examples, wanted: Rows) -> Floats:
     """(wanted, aspects): stretches averaged by duration, as serving does."""
     used = np.flatnonzero(np.isin(rated.owner, wanted))
     points = np.clip(fitted.predict(rated.rows[used]), 0, 100)
     return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
 
 
-def by_utterance(
-    points: Floats, owner: npt.NDArray[np.intp], weights: Floats, wanted: npt.NDArray[np.intp]
-) -> Floats:
+def by_utterance(points: Floats, owner: Rows, weights: Floats, wanted: Rows) -> Floats:
     """Mean of each wanted utterance's stretches, weighted by duration."""
     place = np.searchsorted(wanted, owner)
     total = np.zeros((len(wanted), points.shape[1]))

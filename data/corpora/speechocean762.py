@@ -12,27 +12,36 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data.outcomes import BadTable
+
 ASPECTS = ("fluency", "prosody", "accuracy", "total")
 EXPERTS = (1, 2, 3, 4, 5)
 ADULT_AGE = 18
 
+_NEEDED = {
+    *("utt", "speaker", "age", "gender", "text"),
+    *(f"{aspect}_e{expert}" for aspect in ASPECTS for expert in EXPERTS),
+}
+
 
 def read(folder: Path) -> pd.DataFrame:
-    """One row an utterance: item, person, path, age, gender, text, words, the experts' ratings.
+    """One row an utterance: item, person, age, gender, text, words, the experts' ratings.
 
     Ratings stay on the experts' scale, 0–10; one in five utterances has four of five.
-    Raises FileNotFoundError naming what the folder must hold.
+    Raises FileNotFoundError or BadTable naming what the folder must hold.
     """
     source = folder / "ratings.csv"
     if not source.is_file():
         raise FileNotFoundError(
-            f"needed {source} (utt, speaker, age, gender, text, fluency_e1 …) and {folder / 'audio'}"
+            f"needed {source} (utt, speaker, age, gender, text, fluency_e1 …) and "
+            f"{folder / 'audio'}"
         )
     table = pd.read_csv(source, dtype={"utt": str, "speaker": str})
+    if absent := _NEEDED - set(table.columns):
+        raise BadTable(f"{source} has no column {', '.join(sorted(absent))}")
     table = table.rename(columns={"utt": "item", "speaker": "person"})
-    table["path"] = [folder / "audio" / f"{item}.opus" for item in table["item"]]
     table["age_group"] = np.where(table["age"] >= ADULT_AGE, "adult", "child")
-    table["words"] = table["text"].str.split().str.len()
+    table["words"] = [len(str(text).split()) for text in table["text"]]
     return table
 
 
@@ -40,3 +49,8 @@ def ratings(table: pd.DataFrame, aspect: str) -> npt.NDArray[np.float64]:
     """(utterances, experts) in points of 100; NaN where an expert did not rate."""
     columns = [f"{aspect}_e{expert}" for expert in EXPERTS]
     return table[columns].to_numpy(dtype=np.float64) * 10
+
+
+def paths(table: pd.DataFrame, folder: Path) -> list[Path]:
+    """The utterances' sound files, in the order of the table."""
+    return [folder / "audio" / f"{item}.opus" for item in table["item"]]

@@ -13,9 +13,9 @@ from data.speech import (
     SpeechConfig,
     filled_pauses_per_minute,
     fundamental_frequency,
-    level,
     longest_pause,
     measures,
+    sound_of,
     speech_features,
     syllable_nuclei,
 )
@@ -30,13 +30,13 @@ def voice(seconds: float, hz: float = 220, level: float = 0.2) -> np.ndarray:
     return (level * sum(np.sin(2 * np.pi * hz * k * t) / k for k in range(1, 10))).astype("f4")
 
 
-def heard(waveform: np.ndarray, *segments: tuple[float, float]) -> Listening:
-    return Listening(waveform, tuple(segments), ())
+def measured(waveform: np.ndarray, *segments: tuple[float, float]) -> dict[str, float | None]:
+    return measures(segments, sound_of(Listening(waveform, segments, ()), CONFIG), CONFIG)
 
 
 @pytest.mark.parametrize("hz", [80, 110, 220, 400])
 def test_a_voice_of_known_pitch_has_that_f0(hz):
-    found = measures(heard(voice(3, hz), (0, 3)), None, CONFIG)
+    found = measured(voice(3, hz), (0, 3))
     assert found["f0_level"] == pytest.approx(hz, rel=0.01)
     assert found["f0_range"] == pytest.approx(0, abs=0.3)
     assert found["voiced_ratio"] > 0.9
@@ -53,19 +53,19 @@ def test_an_octave_slid_over_has_a_range_of_four_fifths_of_it():
     hz = 110 * 2 ** (t / 4)
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     slide = (0.2 * sum(np.sin(k * phase) / k for k in range(1, 10))).astype("f4")
-    assert measures(heard(slide, (0, 4)), None, CONFIG)["f0_range"] == pytest.approx(9.6, abs=0.4)
+    assert measured(slide, (0, 4))["f0_range"] == pytest.approx(9.6, abs=0.4)
 
 
 def test_white_noise_is_unvoiced():
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * RATE).astype("f4")
-    found = measures(heard(noise, (0, 3)), None, CONFIG)
+    found = measured(noise, (0, 3))
     assert found["voiced_ratio"] < 0.1
 
 
 def test_half_a_second_of_silence_after_half_a_second_of_tone_is_half_pause():
     segments = [(float(i), i + 0.5) for i in range(5)]
     waveform = np.concatenate([np.concatenate([voice(0.5), np.zeros(RATE // 2, "f4")])] * 5)
-    found = measures(heard(waveform[: int(4.5 * RATE)], *segments), None, CONFIG)
+    found = measured(waveform[: int(4.5 * RATE)], *segments)
     assert found["pause_ratio"] == pytest.approx(2.0 / 4.5)
     assert found["longest_pause"] == pytest.approx(0.5)
 
@@ -76,16 +76,14 @@ def test_five_bursts_in_two_seconds_are_five_nuclei_and_two_and_a_half_a_second(
         start = int((0.1 + 0.4 * i) * RATE)
         envelope[start : start + RATE // 5] = np.hanning(RATE // 5)
     waveform = (voice(2) * envelope).astype("f4")
-    listening = heard(waveform, (0, 2))
-    times_s, level_db = level(waveform)
-    pitch = fundamental_frequency(waveform, CONFIG)
-    assert len(syllable_nuclei(times_s, level_db, pitch, listening.segments, CONFIG)) == 5
-    assert measures(listening, None, CONFIG)["speech_rate"] == pytest.approx(2.5)
+    sound = sound_of(Listening(waveform, ((0, 2),), ()), CONFIG)
+    assert len(syllable_nuclei(sound, [(0, 2)], CONFIG)) == 5
+    assert measures([(0, 2)], sound, CONFIG)["speech_rate"] == pytest.approx(2.5)
 
 
 def test_a_level_that_falls_by_20_db_has_that_range():
     loud, soft = voice(2, level=0.3), voice(2, level=0.03)
-    found = measures(heard(np.concatenate([loud, soft]), (0, 4)), None, CONFIG)
+    found = measured(np.concatenate([loud, soft]), (0, 4))
     assert found["level_range"] == pytest.approx(20, abs=0.5)
 
 
@@ -100,8 +98,9 @@ def test_three_ums_in_a_minute_are_three_a_minute():
 
 
 def test_silence_has_no_measure_at_all():
-    found = measures(heard(np.zeros(3 * RATE, "f4")), None, CONFIG)
-    assert set(found.values()) == {None}
+    found = speech_features(Listening(np.zeros(3 * RATE, "f4"), (), ()))
+    assert set(found.measures.values()) == {None}
+    assert found.rows.shape == (0, len(SPEECH.columns))
 
 
 def test_there_is_no_pause_in_one_segment():
@@ -136,7 +135,10 @@ def test_gain_changes_neither_rows_nor_measures(listener, spoken):
     plain = speech_features(listener.listen(spoken))
     quiet = speech_features(listener.listen((spoken * 0.05).astype("f4")))
     assert plain.rows.shape[1] == len(SPEECH.columns)
-    np.testing.assert_allclose(quiet.rows, plain.rows, atol=0.05)
+    # int8 rounds differently at another level; outputs themselves spread by about 1
+    difference = np.abs(quiet.rows - plain.rows)
+    assert difference.mean() < 0.01
+    assert difference.max() < 0.2
     for name, value in plain.measures.items():
         if value is not None:
             assert quiet.measures[name] == pytest.approx(value, rel=0.02, abs=0.02)

@@ -23,6 +23,7 @@ from data.contract import (
     Quality,
     Score,
     Scorecard,
+    ScoreRequest,
     Transcript,
     Word,
 )
@@ -39,19 +40,18 @@ SPOKEN = (
 )
 TEXT = SPOKEN.split()
 
+REASON_ZH = "模型学自课程考试答案，而非面试回答。"
 REASON = "Learned from course-exam answers, not interviews."
 NAMES = {
     "zh": {
         "relationship_manager": "客户经理",
         "unhappy_customer": "请讲一次您处理不满意客户的经历。",
         "customer_focus": "客户导向",
-        REASON: "模型学自课程考试答案，而非面试回答。",
     },
     "en": {
         "relationship_manager": "Relationship manager",
         "unhappy_customer": "Tell us about a time you dealt with an unhappy customer.",
         "customer_focus": "Customer focus",
-        REASON: REASON,
     },
 }
 
@@ -87,10 +87,8 @@ def scorecard(transcript_words: tuple[Word, ...] | None = None) -> Scorecard:
         id="sc_01K9Z3V7",
         created_at="2026-11-23T09:30:00+08:00",
         status="completed",
-        job="relationship_manager",
-        question="unhappy_customer",
+        request=ScoreRequest(job="relationship_manager", question="unhappy_customer"),
         language="zh",
-        policy_region="default",
         input_sha256="9f2c" * 16,
         quality=quality(),
         transcript=Transcript(
@@ -192,7 +190,7 @@ def customer_focus(spoken: tuple[Word, ...]) -> Score:
         low=41.0,
         high=91.0,
         provisional=True,
-        provisional_reason=REASON,
+        provisional_reason={"zh": REASON_ZH, "en": REASON},
         evidence=tuple(
             Evidence(
                 kind="span",
@@ -332,7 +330,12 @@ def test_a_stretch_without_a_face_is_a_gap_in_each_expression_curve(html: str) -
 
 def test_a_recording_without_anything_but_a_duration_still_has_a_report() -> None:
     bare = scorecard(()).model_copy(
-        update={"scores": (), "transcript": None, "measures": (), "job": "a_job_since_removed"}
+        update={
+            "scores": (),
+            "transcript": None,
+            "measures": (),
+            "request": ScoreRequest(job="a_job_since_removed"),
+        }
     )
     page = render_report(bare, Exhibit(), names=None)
     assert "没有文字记录" in page
