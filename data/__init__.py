@@ -1,0 +1,1 @@
+"""Recording → features, shared by training and serving."""

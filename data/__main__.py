@@ -119,7 +119,7 @@ def simulate(
     for field in fields(tables):
         table = getattr(tables, field.name)
         summary.add_row(f"{field.name}.csv", str(len(table)), str(table["person"].nunique()))
-    terminal.print(summary)
+    terminal.print(summary, soft_wrap=False)
     planted = ", ".join(f"{name} {weight:g}" for name, weight in config.weights.items())
     terminal.print(f"planted weights of {config.job}: {planted}")
 

@@ -11,8 +11,8 @@ from rich.text import Text
 from data.contract import ContractMismatch, UndefinedMetric, UnusableRecording
 from data.outcomes import BadTable
 
-console = Console(stderr=True)
-"""For progress, summaries and errors."""
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+"""For progress, summaries and errors; a sentence stays one line, whatever the width."""
 
 EXPECTED = (BadTable, ContractMismatch, FileNotFoundError, UndefinedMetric, UnusableRecording)
 """What a wrong file, table or version raises; anything else is a defect of ours."""
@@ -35,5 +35,5 @@ def run(
     except Exception as error:
         if not isinstance(error, (*EXPECTED, *expected())):
             raise
-        console.print(Text(" ".join(str(error).split()), style="red"), soft_wrap=True)
+        console.print(Text(" ".join(str(error).split()), style="red"))
         raise SystemExit(1) from error

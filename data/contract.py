@@ -73,14 +73,17 @@ class FeatureSet:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
+        """Of the columns, in order."""
         return tuple(column.name for column in self.columns)
 
     @cached_property
     def id(self) -> str:
+        """name-version-digest."""
         text = json.dumps([[column.name, column.unit] for column in self.columns])
         return f"{self.name}-{self.version}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
     def column(self, name: str) -> Column:
+        """The column called `name`."""
         return self.columns[self.names.index(name)]
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import ctranslate2
@@ -155,8 +156,8 @@ def cut_at_pauses(segments: Sequence[Segment], *, longest_s: float) -> list[Segm
         return [(start_s, end_s)]
     if len(segments) == 1:
         edges = np.linspace(start_s, end_s, int(np.ceil((end_s - start_s) / longest_s)) + 1)
-        return [(float(a), float(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-    pauses = [after[0] - before[1] for before, after in zip(segments, segments[1:], strict=False)]
+        return [(float(a), float(b)) for a, b in pairwise(edges)]
+    pauses = [after[0] - before[1] for before, after in pairwise(segments)]
     middle = (start_s + end_s) / 2
     reach_s = end_s - start_s
 

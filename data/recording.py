@@ -198,15 +198,16 @@ def _stream_duration(stream: av.AudioStream) -> float | None:
 def _too_long(duration_s: float, config: RecordingConfig) -> UnusableRecording:
     return UnusableRecording(
         "too_long",
-        f"The recording lasts {duration_s:.0f} s; one answer may last {config.max_duration_s:.0f} s. "
-        "Send each answer as its own recording.",
+        f"The recording lasts {duration_s:.0f} s; one answer may last "
+        f"{config.max_duration_s:.0f} s. Send each answer as its own recording.",
     )
 
 
 def _too_short(duration_s: float, config: RecordingConfig) -> UnusableRecording:
     return UnusableRecording(
         "too_short",
-        f"The recording lasts {duration_s:.1f} s; at least {config.min_duration_s:.0f} s are needed.",
+        f"The recording lasts {duration_s:.1f} s; at least {config.min_duration_s:.0f} s are "
+        "needed.",
     )
 
 

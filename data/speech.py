@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -137,7 +138,7 @@ def measures(
 
 def longest_pause(segments: Sequence[Segment]) -> float:
     """Seconds of the longest silence between two segments; 0 when there is none."""
-    gaps = [after[0] - before[1] for before, after in zip(segments, segments[1:], strict=False)]
+    gaps = [after[0] - before[1] for before, after in pairwise(segments)]
     return max(gaps, default=0.0)
 
 

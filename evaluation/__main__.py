@@ -56,8 +56,7 @@ def recompute(
     others = len(rows) - same - different
     console.print(
         f"{same} recomputed the same (± {TOLERANCE:g}), {different} differ, {others} are not a "
-        "function of predictions.csv",
-        soft_wrap=True,
+        "function of predictions.csv"
     )
     if different:
         raise typer.Exit(1)

@@ -29,7 +29,10 @@ console = Console(stderr=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample" / "sample.mp4"
-SUFFIXES = set(".mp4 .webm .mov .m4a .mp3 .wav .flac .ogg .opus .amr .silk .mkv .aac".split())
+SUFFIXES = {
+    *(".mp4", ".webm", ".mov", ".mkv"),
+    *(".m4a", ".mp3", ".wav", ".flac", ".ogg", ".opus", ".amr", ".silk", ".aac"),
+}
 
 Job = Annotated[str, typer.Option(help="Key of configs/jobs.yaml.")]
 QuestionOption = Annotated[
@@ -217,8 +220,10 @@ def create(
 def list_keys() -> None:
     """Every key's id, role and label; never the key."""
     with _store() as store:
-        for key in store.keys():
-            console.print(f"{key.id}  {key.role:8s} {'revoked' if key.revoked else ''} {key.label}")
+        kept = store.keys()
+    for key in kept:
+        state = "revoked" if key.revoked else "in use"
+        console.print(f"{key.id}  {key.role:8s} {state:8s} {key.label}")
 
 
 @key_app.command("revoke")

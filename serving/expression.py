@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Measure, Quality, Score
+from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Measure, Quality
 from data.expression import (
     ExpressionConfig,
     ExpressionSeries,

@@ -6,8 +6,8 @@ import numpy as np
 
 from data.contract import SPEECH_MEASURES, Evidence, Measure, Quality
 from data.speech import SpeechFeatures
-from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.models import LoadedVersion
+from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
 
 SHOWN = ("speech_rate", "pause_ratio", "longest_pause", "f0_range")
@@ -56,12 +56,14 @@ def unfit_for_speech(quality: Quality, config: ScoringConfig) -> tuple[str, str]
     if quality.snr_db is not None and quality.snr_db < config.min_snr_db:
         return (
             "too_noisy",
-            f"Speech is {quality.snr_db:.0f} dB above the background; {config.min_snr_db:g} dB are needed.",
+            f"Speech is {quality.snr_db:.0f} dB above the background; "
+            f"{config.min_snr_db:g} dB are needed.",
         )
     if quality.bandwidth_hz is not None and quality.bandwidth_hz < config.min_bandwidth_hz:
         return (
             "too_narrow",
-            f"The sound reaches {quality.bandwidth_hz:.0f} Hz; {config.min_bandwidth_hz:g} Hz are needed.",
+            f"The sound reaches {quality.bandwidth_hz:.0f} Hz; "
+            f"{config.min_bandwidth_hz:g} Hz are needed.",
         )
     if quality.clipping_ratio is not None and quality.clipping_ratio > config.max_clipping_ratio:
         return (

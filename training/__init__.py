@@ -1,0 +1,1 @@
+"""Features → registered version."""

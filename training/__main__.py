@@ -25,7 +25,14 @@ app = typer.Typer(
 )
 STARTER = Path(__file__).parent / "starter"
 
-Name = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.")]
+
+def _known(name: str) -> str:
+    if name not in NAMES:
+        raise typer.BadParameter(f"unknown name {name!r}; one of {', '.join(NAMES)}")
+    return name
+
+
+Name = Annotated[str, typer.Argument(help=f"One of {', '.join(NAMES)}.", callback=_known)]
 DataFolder = Annotated[
     Path, typer.Option("--data", exists=True, file_okay=False, help="Folder of the corpus.")
 ]
@@ -97,8 +104,7 @@ def judge(
     for row in rows:
         console.print(
             f"{row.metric:24s} {row.target:16s} {row.people:10s} "
-            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), n {row.n}",
-            soft_wrap=True,
+            f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f}), n {row.n}"
         )
     first = rows[0].model_dump()
     print(json.dumps({**first, "version": number, "all": [row.model_dump() for row in rows]}))
@@ -111,7 +117,7 @@ def promote(name: Name, version: Annotated[str, typer.Argument(help="Version num
 
     verdict = move(name, version)
     for reason in verdict.reasons:
-        console.print(f"- {reason}", soft_wrap=True)
+        console.print(f"- {reason}")
     if not verdict.promoted:
         console.print(f"{name} version {version} was NOT promoted.")
         raise typer.Exit(1)
@@ -144,12 +150,10 @@ def _recipe(name: str) -> Recipe:
 
         rated = configs.load("competency", competency.CompetencyRecipe)
         return Recipe("zh_short_answer", partial(competency.run, rated), competency.judge)
-    if name == "weights":
-        from training import weights
+    from training import weights
 
-        history = configs.load("weights", weights.WeightsRecipe)
-        return Recipe("siop2020", partial(weights.run, history), weights.judge)
-    raise typer.BadParameter(f"unknown name {name!r}; one of {', '.join(NAMES)}")
+    history = configs.load("weights", weights.WeightsRecipe)
+    return Recipe("siop2020", partial(weights.run, history), weights.judge)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -188,8 +188,8 @@ def _coverage(predictions: pd.DataFrame, widths: dict[str, float]) -> Iterator[M
                 slice=wanted,
                 value=float(inside.mean()),
                 n=rows["person"].nunique(),
-                note=f"share within ± {widths[target]:.1f} points; the same held-out scores set the "
-                "width, so the row for everybody is 90 % by construction",
+                note=f"share within ± {widths[target]:.1f} points; the same held-out scores set "
+                "the width, so the row for everybody is 90 % by construction",
             )
 
 
@@ -270,7 +270,7 @@ def _data(one_target: pd.DataFrame) -> Data:
         rater_icc=round(single.value, 3),
         demographics=tuple(counts),
         split="by speaker: nobody is both learned from and judged",
-        datasheet="Zhang et al., speechocean762, Interspeech 2021; Mandarin speakers reading English",
+        datasheet="Zhang et al., Interspeech 2021 (speechocean762); Mandarin speakers reading English",
     )
 
 
@@ -303,14 +303,14 @@ def _monitoring() -> Monitoring:
 def _law() -> Law:
     return Law(
         annex_iv=annex_iv_map(
-            risk_management="no risk management file exists yet; Limitations and risks lists the risks",
+            risk_management="no risk management file yet; Limitations and risks lists the risks",
             conformity="none: this version is not placed on the EU market",
         ),
         pipia=pipia_map(
             purpose="helps a recruiter hear how an answer was delivered; an answer in writing or a "
             "human interview is the alternative",
             impact="a wrong score may hide a good candidate; a voice identifies a person",
-            protection="human decision, interval, abstention, encryption at rest, deletion on request",
+            protection="human decision, interval, abstention, encryption at rest, deletion",
         ),
         ll144=ll144_summary(audit="none yet; this version has not been used on candidates"),
     )

@@ -26,18 +26,18 @@ def hub(tmp_path):
     (folder / "model.bin").write_bytes(CONTENT)
     (folder / "wrong.bin").write_bytes(b"other")
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        served: list[str] = []
+    served: list[str] = []
 
+    class Quiet(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args):
             super().__init__(*args, directory=str(folder))
 
         def log_message(self, *args):
-            Quiet.served.append(self.path)
+            served.append(self.path)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", Quiet.served
+        yield f"http://127.0.0.1:{server.server_address[1]}", served
         server.shutdown()
 
 

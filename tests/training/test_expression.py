@@ -11,8 +11,8 @@ import torch
 import configs
 from data.contract import EXPRESSION, ContractMismatch, UndefinedMetric
 from data.expression import load_series, save_series
-from data.simulate_expression import TARGETS, simulate_ratings
 from data.registry import read_manifest
+from data.simulate_expression import TARGETS, simulate_ratings
 from evaluation.agreement import pearson
 from evaluation.card import missing
 from training.expression import (

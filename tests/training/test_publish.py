@@ -129,9 +129,10 @@ def test_a_refused_second_version_leaves_the_first_alone(
     client: MlflowClient, built: Built, complete_card: Card, build: Build
 ) -> None:
     publish(built)
-    with pytest.raises(CardIncomplete, match="law.ll144"):
-        law = complete_card.law.model_copy(update={"ll144": " "})
-        publish(build(built.predictions, card=complete_card.model_copy(update={"law": law})))
+    law = complete_card.law.model_copy(update={"ll144": " "})
+    second = build(built.predictions, card=complete_card.model_copy(update={"law": law}))
+    with pytest.raises(CardIncomplete, match=r"law\.ll144"):
+        publish(second)
     assert [found.version for found in client.search_model_versions("name='speech'")] == [1]
     assert champion(client, "speech") == "1"
 
