@@ -1,0 +1,1 @@
+"""Speed, memory, start-up and agreement, each measured beside what it has to be compared with."""
