@@ -15,7 +15,7 @@ import configs
 from data import console as program
 from data.console import console
 from data.contract import ContractMismatch
-from data.registry import NAMES, state_folder
+from data.registry import NAMES, read_manifest, state_folder
 
 if TYPE_CHECKING:
     from training.publish import Built, Judged
@@ -100,6 +100,10 @@ def judge(
     if number is None:
         raise ContractMismatch(f"{name} has no champion; run `python -m training starter`")
     folder = download(client, name, number)
+    console.print(
+        f"{name} version {number} learned from {read_manifest(folder).learned_from}. On people it "
+        "learned from it does better than on others."
+    )
     rows = recipe.judge(folder, data, state_folder() / "training" / name)
     for row in rows:
         console.print(
