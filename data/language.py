@@ -179,6 +179,11 @@ def _repeats(units: Sequence[str], question: Sequence[str]) -> bool:
     return repeated >= 0.8 and len(new) <= 2
 
 
+def load() -> None:
+    """Load the sentence encoder now (2 s) instead of at the first answer."""
+    _encoder()
+
+
 @lru_cache(maxsize=1)
 def _encoder() -> USE:
     return USE(threads=1)

@@ -16,6 +16,7 @@ from typing import Self
 import numpy as np
 
 import configs
+from data import language
 from data.contract import (
     Curve,
     Exhibit,
@@ -48,7 +49,7 @@ LEVEL_POINTS = 600
 """Points of the level curve a report draws."""
 
 
-class UnknownRegion(ValueError):  # noqa: N818
+class UnknownRegion(ValueError):
     """No policy of that name; the message names those there are."""
 
 
@@ -77,6 +78,7 @@ class Scorer:
         self.listener = Listener()
         self.recogniser = Recogniser(self.listener)
         self.tracker = FaceTracker()
+        language.load()
 
     @classmethod
     def load(cls, config: ServingConfig | None = None) -> Self:

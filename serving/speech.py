@@ -10,7 +10,7 @@ from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
 
-SHOWN = ("speech_rate", "pause_ratio", "longest_pause", "f0_range")
+SHOWN = ("articulation_rate", "pause_ratio", "longest_pause", "f0_range")
 """Measures shown beside every speech score; the rest are in the scorecard's list."""
 
 

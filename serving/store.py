@@ -38,7 +38,7 @@ DAYS_TO_LOOK = 30
 """A failed interview is kept this long, for a person to find out why."""
 
 
-class Conflict(Exception):  # noqa: N818
+class Conflict(Exception):
     """An idempotency key is in use: `code` says how (in_flight, other_body)."""
 
     def __init__(self, code: Literal["in_flight", "other_body"]) -> None:

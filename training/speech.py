@@ -339,15 +339,21 @@ def _half_widths(config: SpeechRecipe, rated: Examples, scores: Floats) -> dict[
     }
 
 
+REFERENCED = ("articulation_rate", "f0_range", "level_range", "voiced_ratio")
+"""Measures whose range over read sentences says something about an answer: one sentence
+has no pauses to speak of, and the level of F0 says who speaks, not how."""
+
+
 def references(rated: Examples) -> dict[str, tuple[float, float]]:
     """Measure → 10th and 90th percentile of adults; measures nobody had are left out."""
     adults = rated.measures[(rated.table["age_group"] == "adult").to_numpy()]
+    names = [column.name for column in SPEECH_MEASURES]
     found = {}
-    for j, column in enumerate(SPEECH_MEASURES):
-        values = adults[:, j][np.isfinite(adults[:, j])]
-        if len(values):
-            low, high = np.percentile(values, [10, 90])
-            found[column.name] = (round(float(low), 3), round(float(high), 3))
+    for name in REFERENCED:
+        values = adults[:, names.index(name)]
+        if np.isfinite(values).any():
+            low, high = np.nanpercentile(values, [10, 90])
+            found[name] = (round(float(low), 3), round(float(high), 3))
     return found
 
 

@@ -46,6 +46,9 @@ SLICES: tuple[dict[str, str], ...] = (
 )
 """Everybody, then the groups of speakers that the corpus names."""
 
+REPEATS = 400
+"""Bootstrap draws over speakers: an end of a 95 % interval moves by less than .002."""
+
 EXPERT_COLUMNS = [f"expert_{i}" for i in EXPERTS]
 
 
@@ -114,10 +117,13 @@ def _metric(rows: pd.DataFrame, target: str, wanted: dict[str, str], name: str) 
         "qwk": lambda r, s: agreement.qwk(r / 10, s / 10, low=0, high=10),
     }
     by = rows["person"].to_numpy()
-    estimate = agreement.interval(functions[name], rows["rating"], rows["score"], by=by)
-    ceiling = agreement.human_ceiling(rows[EXPERT_COLUMNS].to_numpy(), by=by)
-    length = np.log(rows["words"].to_numpy(float))
-    baseline = agreement.pearson(rows["rating"], length) if name == "pearson" else None
+    estimate = agreement.interval(
+        functions[name], rows["rating"], rows["score"], by=by, repeats=REPEATS
+    )
+    ceiling = baseline = None
+    if name == "pearson":
+        ceiling = agreement.human_ceiling(rows[EXPERT_COLUMNS].to_numpy(), by=by).value
+        baseline = agreement.pearson(rows["rating"], np.log(rows["words"].to_numpy(float)))
     if name == "mae":
         baseline = agreement.mae(rows["rating"], np.full(len(rows), rows["rating"].mean()))
     return Metric(
@@ -130,7 +136,7 @@ def _metric(rows: pd.DataFrame, target: str, wanted: dict[str, str], name: str) 
         n=rows["person"].nunique(),
         baseline=baseline,
         baseline_name={"pearson": "log of the number of words", "mae": "mean rating"}.get(name, ""),
-        human_ceiling=ceiling.value if name == "pearson" else None,
+        human_ceiling=ceiling,
         note="ceiling: one expert against the mean of the others"
         if name == "pearson"
         else "no baseline or ceiling on this scale; see pearson",
@@ -146,7 +152,7 @@ def _length_adjusted(predictions: pd.DataFrame) -> Iterator[Metric]:
             rows["score"],
             np.log(rows["words"].to_numpy(float)),
             by=rows["person"].to_numpy(),
-            repeats=300,
+            repeats=REPEATS,
         )
         yield Metric(
             type="partial_pearson",
@@ -270,7 +276,7 @@ def _data(one_target: pd.DataFrame) -> Data:
         rater_icc=round(single.value, 3),
         demographics=tuple(counts),
         split="by speaker: nobody is both learned from and judged",
-        datasheet="Zhang et al., Interspeech 2021 (speechocean762); Mandarin speakers reading English",
+        datasheet="Zhang et al., Interspeech 2021; Mandarin speakers reading English aloud",
     )
 
 

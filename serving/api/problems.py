@@ -32,7 +32,7 @@ class ProblemDetail(BaseModel):
     errors: list[dict[str, str]] | None = Field(None, description="wrong fields: where, what")
 
 
-class Problem(Exception):  # noqa: N818
+class Problem(Exception):
     """An answer that is an error."""
 
     def __init__(
