@@ -100,11 +100,11 @@ def judge(
     if number is None:
         raise ContractMismatch(f"{name} has no champion; run `python -m training starter`")
     folder = download(client, name, number)
+    rows = recipe.judge(folder, data, state_folder() / "training" / name)
     console.print(
         f"{name} version {number} learned from {read_manifest(folder).learned_from}. On people it "
         "learned from it does better than on others."
     )
-    rows = recipe.judge(folder, data, state_folder() / "training" / name)
     for row in rows:
         console.print(
             f"{row.metric:24s} {row.target:16s} {row.people:10s} "

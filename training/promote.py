@@ -6,9 +6,10 @@ Both versions are compared on the same held-out people: the rows that the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -68,20 +69,21 @@ def promote(name: str, version: str, config: PromotionConfig | None = None) -> V
     if holder is None:
         return _move(client, name, version, ("there was no champion",))
     champions = download(client, name, holder)
-    objections, findings = compare(_predictions(folder), _predictions(champions), config)
-    objections += _lost_targets(folder, champions)
+    given, asked = _outputs(folder), _outputs(champions)
+    objections, findings = compare(
+        _predictions(folder), _predictions(champions), config, outputs=given
+    )
+    objections += [
+        f"{name}: it gives no such score, the champion does" for name in sorted(asked - given)
+    ]
     if objections:
         return Verdict(False, tuple(objections + findings))
     return _move(client, name, version, tuple(findings))
 
 
-def _lost_targets(challenger: Path, incumbent: Path) -> list[str]:
-    """What the champion's head gives and the challenger's does not."""
-    given, asked = (
-        {target.name for target in read_manifest(folder).targets}
-        for folder in (challenger, incumbent)
-    )
-    return [f"{target}: it gives no such score, the champion does" for target in asked - given]
+def _outputs(folder: Path) -> set[str]:
+    """Names of the scores that the version's head gives; a weights version gives none."""
+    return {target.name for target in read_manifest(folder).targets}
 
 
 def _move(client: MlflowClient, name: str, version: str, reasons: tuple[str, ...]) -> Verdict:
@@ -96,32 +98,73 @@ def _predictions(folder: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(KEYS, str))
 
 
+@dataclass(frozen=True)
+class Finding:
+    """One comparison in a sentence.
+
+    about : what it is evidence of: a score of the head, or the composite of a job
+    standing : `shown` and `not_shown` where the champion has shown nothing
+    """
+
+    about: str
+    standing: Literal["worse", "no_worse", "shown", "not_shown"]
+    sentence: str
+
+
 def compare(
-    challenger: pd.DataFrame, incumbent: pd.DataFrame, config: PromotionConfig
+    challenger: pd.DataFrame,
+    incumbent: pd.DataFrame,
+    config: PromotionConfig,
+    *,
+    outputs: Collection[str],
 ) -> tuple[list[str], list[str]]:
     """(objections, findings) of the challenger against the champion on their common rows.
 
     A target of which the champion has no predictions (chosen weights, measures only) is one
     where it has shown nothing: there a challenger needs agreement whose interval is above zero.
+    Where targets are outcomes that one composite is judged by (performance, retention), one
+    of them is enough, and none may be below zero.
+
+    outputs : the targets that are scores of the challenger's head, each judged by itself
     """
     if challenger.empty:
         return ["it has no held-out predictions to be judged by"], []
+    found = [
+        finding
+        for label, ours in _parts(challenger)
+        for finding in _judged(label, ours, incumbent, config, outputs)
+    ]
+    shown = {finding.about for finding in found if finding.standing == "shown"}
     objections: list[str] = []
     findings: list[str] = []
-    for label, ours in _parts(challenger):
-        theirs = incumbent[incumbent["target"] == ours["target"].iloc[0]]
-        both = ours.merge(theirs[[*KEYS, "score"]], on=KEYS, suffixes=("", "_champion"))
-        if theirs.empty:
-            judged = _against_nothing(label, ours, config)
-        elif both.empty:
-            judged = iter([(True, f"{label}: {_NOTHING_IN_COMMON}")])
-        else:
-            judged = _compare_rows(label, both, config)
-        for worse, sentence in judged:
-            (objections if worse else findings).append(sentence)
+    for finding in found:
+        without = finding.standing == "not_shown" and finding.about not in shown
+        refused = finding.standing == "worse" or without
+        (objections if refused else findings).append(finding.sentence)
     unheard = set(incumbent["target"]) - set(challenger["target"])
     findings += [f"{target}: not in its predictions, so not compared" for target in sorted(unheard)]
     return objections, findings
+
+
+def _judged(
+    label: str,
+    ours: pd.DataFrame,
+    incumbent: pd.DataFrame,
+    config: PromotionConfig,
+    outputs: Collection[str],
+) -> Iterator[Finding]:
+    """What the rows of one target say. Rows of an outcome have their job as item."""
+    target, item = ours[["target", "item"]].iloc[0]
+    about = target if target in outputs else item
+    theirs = incumbent[incumbent["target"] == target]
+    both = ours.merge(theirs[[*KEYS, "score"]], on=KEYS, suffixes=("", "_champion"))
+    if theirs.empty:
+        yield _against_nothing(label, about, ours, config)
+    elif both.empty:
+        yield Finding(about, "worse", f"{label}: {_NOTHING_IN_COMMON}")
+    else:
+        for worse, sentence in _compare_rows(label, both, config):
+            yield Finding(about, "worse" if worse else "no_worse", sentence)
 
 
 _NOTHING_IN_COMMON = (
@@ -138,8 +181,8 @@ def _parts(predictions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _against_nothing(
-    label: str, rows: pd.DataFrame, config: PromotionConfig
-) -> Iterator[tuple[bool, str]]:
+    label: str, about: str, rows: pd.DataFrame, config: PromotionConfig
+) -> Finding:
     try:
         found = agreement.interval(
             agreement.pearson,
@@ -149,13 +192,14 @@ def _against_nothing(
             repeats=config.repeats,
         )
     except UndefinedMetric as reason:
-        yield True, f"{label}: r is undefined ({reason})"
-        return
+        return Finding(about, "worse", f"{label}: r is undefined ({reason})")
     sentence = f"{label}: r {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
     if found.low > 0:
-        yield False, f"{sentence}; the champion has no predictions to compare with"
-    else:
-        yield True, f"{sentence} is not above zero"
+        nothing = "the champion has no predictions to compare with"
+        return Finding(about, "shown", f"{sentence}; {nothing}")
+    if found.high < 0:
+        return Finding(about, "worse", f"{sentence} is below zero")
+    return Finding(about, "not_shown", f"{sentence} is not shown to be above zero")
 
 
 def _compare_rows(

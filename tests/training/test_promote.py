@@ -77,7 +77,7 @@ def test_the_same_predictions_are_no_worse_and_no_less_fair(
 
 
 def test_a_gap_that_grew_within_what_chance_does_is_reported_and_not_refused() -> None:
-    objections, findings = compare(held_out(4), held_out(10), CONFIG)
+    objections, findings = compare(held_out(4), held_out(10), CONFIG, outputs={"fluency"})
     assert objections == []
     [impact] = [reason for reason in findings if "impact ratio" in reason]
     assert "0.113 → 0.148, a change of +0.035 (-" in impact
@@ -108,7 +108,7 @@ def test_a_version_that_agrees_as_well_but_is_less_fair_is_refused_and_says_so(
 
 def test_a_group_of_fewer_people_than_the_smallest_that_counts_does_not_decide() -> None:
     few = CONFIG.model_copy(update={"min_group": 101})
-    objections, findings = compare(held_out(3, gap=8), held_out(8), few)
+    objections, findings = compare(held_out(3, gap=8), held_out(8), few, outputs={"fluency"})
     assert objections == []
     assert len(findings) == 1
 
@@ -121,7 +121,9 @@ def test_a_version_with_no_rows_in_common_is_refused(verdict: Callable[..., Verd
 
 
 def test_rows_are_compared_where_both_versions_have_them() -> None:
-    objections, findings = compare(held_out(4), held_out(10).iloc[:120], CONFIG)
+    objections, findings = compare(
+        held_out(4), held_out(10).iloc[:120], CONFIG, outputs={"fluency"}
+    )
     assert objections == []
     assert "on 120 common rows" in findings[0]
 
@@ -142,15 +144,43 @@ def test_against_a_champion_without_predictions_agreement_above_zero_is_enough(
 
 def test_against_a_champion_without_predictions_chance_is_not_enough() -> None:
     guesses = held_out(1).assign(score=np.random.default_rng(1).normal(size=PEOPLE))
-    objections, findings = compare(guesses, held_out(1).iloc[:0], CONFIG)
+    objections, findings = compare(guesses, held_out(1).iloc[:0], CONFIG, outputs={"fluency"})
     assert findings == []
-    assert "is not above zero" in objections[0]
+    assert "is not shown to be above zero" in objections[0]
+
+
+def test_a_composite_needs_one_of_its_jobs_outcomes_above_zero_and_none_below() -> None:
+    none = held_out(1).iloc[:0]
+    chance = np.random.default_rng(1).normal(size=PEOPLE)
+
+    def outcomes(job: str, **ratings: object) -> pd.DataFrame:
+        parts = [
+            held_out(8).assign(item=job, target=f"{job}.{name}", **({} if r is None else r))
+            for name, r in ratings.items()
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    unrelated, opposite = {"rating": chance}, {"rating": -held_out(8)["rating"]}
+    teller = outcomes("teller", performance=None, retained=unrelated)
+    objections, findings = compare(teller, none, CONFIG, outputs=())
+    assert objections == []
+    assert "teller.retained: r" in findings[1]
+    analyst = outcomes("analyst", performance=unrelated)
+    objections, _ = compare(pd.concat([teller, analyst]), none, CONFIG, outputs=())
+    assert [reason.split(":")[0] for reason in objections] == ["analyst.performance"]
+    leaver = outcomes("teller", performance=None, retained=opposite)
+    objections, _ = compare(leaver, none, CONFIG, outputs=())
+    assert objections[0].endswith("is below zero")
 
 
 def test_scores_that_are_all_the_same_are_refused() -> None:
-    objections, _ = compare(held_out(1).assign(score=50.0), held_out(10), CONFIG)
+    objections, _ = compare(
+        held_out(1).assign(score=50.0), held_out(10), CONFIG, outputs={"fluency"}
+    )
     assert "undefined" in objections[0]
-    objections, _ = compare(held_out(1).assign(score=50.0), held_out(10).iloc[:0], CONFIG)
+    objections, _ = compare(
+        held_out(1).assign(score=50.0), held_out(10).iloc[:0], CONFIG, outputs={"fluency"}
+    )
     assert "undefined" in objections[0]
 
 
@@ -164,7 +194,7 @@ def test_ways_of_holding_out_are_compared_apart() -> None:
         ]
         return pd.concat(parts, ignore_index=True)
 
-    objections, findings = compare(both(10, 1), both(6, 8), CONFIG)
+    objections, findings = compare(both(10, 1), both(6, 8), CONFIG, outputs={"fluency"})
     assert [reason.split(":")[0] for reason in objections] == ["fluency, unseen"]
     assert objections[0].endswith("that is worse")
     assert any(reason.startswith("fluency, known: r changes by +") for reason in findings)
