@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import asdict, dataclass, field
 from math import ceil
@@ -85,6 +86,7 @@ class Comparison:
 
     tokens : that the usual stack generated for each window of 30 s
     frames : that the usual stack looked at
+    threads : of torch, one number a run
     """
 
     duration_s: float
@@ -92,6 +94,7 @@ class Comparison:
     usual: Stack | None
     tokens: int = 0
     frames: int = 0
+    threads: tuple[int, ...] = ()
 
 
 def speed(path: Path, repeats: int) -> dict[str, object]:
@@ -123,13 +126,14 @@ def _measured(path: Path, repeats: int, *, beside: bool) -> Comparison:
             for _ in track(range(repeats), "scoring", console=aside):
                 ours.runs.append(_our_run(scorer, path))
             return Comparison(duration_s, ours, None)
-        usual, frames, tokens = Stack(), 0, tokens_per_window(first)
+        usual, tokens, frames, threads = Stack(), tokens_per_window(first), 0, list[int]()
         with peer.Peer(tokens) as stack:
             for _ in track(range(repeats), "ours, theirs", console=aside):
                 ours.runs.append(_our_run(scorer, path))
                 run, frames = _usual_run(stack, path)
                 usual.runs.append(run)
-        return Comparison(duration_s, ours, usual, tokens, frames)
+                threads.append(stack.threads)
+        return Comparison(duration_s, ours, usual, tokens, frames, tuple(threads))
 
 
 def tokens_per_window(scored: Scored) -> int:
@@ -182,6 +186,7 @@ def _our_parts(scorer: Scorer, path: Path) -> dict[str, float]:
 
 
 def _usual_run(stack: peer.Peer, path: Path) -> tuple[Run, int]:
+    stack.choose_threads()
     begun_s = time.process_time()
     done, wall_s = timed(lambda: stack.run(path))
     cpu_s = time.process_time() - begun_s
@@ -212,6 +217,7 @@ def _numbers(comparison: Comparison) -> dict[str, object]:
         "goal_ratio": GOAL_RATIO,
         "usual_tokens_per_window": comparison.tokens,
         "usual_frames": comparison.frames,
+        "usual_threads": comparison.threads,
     }
 
 
@@ -244,7 +250,8 @@ def _print(path: Path, comparison: Comparison) -> None:
             f"The usual Whisper has random weights of base size and must generate "
             f"{comparison.tokens} tokens in each 30 s window, as many as our transcript has: only "
             f"time is compared. FaceLandmarker (video mode, one face) saw {comparison.frames} "
-            "frames. Loading and compiling are outside the measured time, on both sides."
+            f"frames. Torch used {' and '.join(map(str, sorted({*comparison.threads})))} of "
+            f"{os.cpu_count()} threads, the faster at each run. Loading and compiling are outside the measured time, on both sides."
         )
 
 

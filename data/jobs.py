@@ -16,7 +16,7 @@ DELIVERY = ("fluency", "prosody", "expression")
 """Weighted aspects that are not competencies: how it was said, not what."""
 
 
-class UnknownJob(ValueError):  # noqa: N818
+class UnknownJob(ValueError):
     """No such job (HTTP 404); the message names those there are."""
 
     def __init__(self, key: str, known: list[str]) -> None:
@@ -24,7 +24,7 @@ class UnknownJob(ValueError):  # noqa: N818
         super().__init__(f"unknown job {key!r}; configs/jobs.yaml has: {', '.join(known)}")
 
 
-class UnknownQuestion(ValueError):  # noqa: N818
+class UnknownQuestion(ValueError):
     """The job has no such question (HTTP 404); the message names those it has."""
 
     def __init__(self, key: str, job: str, known: list[str]) -> None:

@@ -91,7 +91,7 @@ SCHEMAS: Mapping[str, pa.DataFrameSchema] = {
 }
 
 
-class BadTable(ValueError):  # noqa: N818
+class BadTable(ValueError):
     """A table that breaks its schema; the message names file, column and rows."""
 
 

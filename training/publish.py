@@ -46,7 +46,7 @@ _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAM
 """MLflow's codes for a name, version or alias that is not there."""
 
 
-class CardIncomplete(Exception):  # noqa: N818
+class CardIncomplete(Exception):
     """The card has empty fields; the version is not published."""
 
 
