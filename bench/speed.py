@@ -251,7 +251,8 @@ def _print(path: Path, comparison: Comparison) -> None:
             f"{comparison.tokens} tokens in each 30 s window, as many as our transcript has: only "
             f"time is compared. FaceLandmarker (video mode, one face) saw {comparison.frames} "
             f"frames. Torch used {' and '.join(map(str, sorted({*comparison.threads})))} of "
-            f"{os.cpu_count()} threads, the faster at each run. Loading and compiling are outside the measured time, on both sides."
+            f"{os.cpu_count()} threads, the faster at each run. Loading and compiling are outside "
+            "the measured time, on both sides."
         )
 
 
