@@ -32,7 +32,8 @@ FILLED_PAUSE = re.compile(r"^(u+m+|u+h+|e+r+|e+rm|h+m+|m+h+m*|嗯+|呃+|额+|唔
 class SpeechConfig(Record):
     """configs/speech_measures.yaml."""
 
-    longest_stretch_s: float = Field(gt=0, description="a response is scored in pieces this long")
+    sentence_pause_s: float = Field(gt=0, description="a silence this long ends a piece")
+    longest_stretch_s: float = Field(gt=0, description="a piece is at most this long")
     shortest_stretch_s: float = Field(gt=0, description="pieces with less speech are left out")
     f0_low_hz: float = Field(gt=0)
     f0_high_hz: float = Field(gt=0)
@@ -219,7 +220,17 @@ def _clipped(segments: Sequence[Segment], within: Segment) -> list[Segment]:
 
 def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig) -> list[Segment]:
     inside = _clipped(segments, (window.start_s, window.end_s))
-    stretches = cut_at_pauses(inside, longest_s=config.longest_stretch_s)
+    sentences: list[list[Segment]] = []
+    for segment in inside:
+        if sentences and segment[0] - sentences[-1][-1][1] < config.sentence_pause_s:
+            sentences[-1].append(segment)
+        else:
+            sentences.append([segment])
+    stretches = [
+        stretch
+        for sentence in sentences
+        for stretch in cut_at_pauses(sentence, longest_s=config.longest_stretch_s)
+    ]
     long_enough = [s for s in stretches if s[1] - s[0] >= config.shortest_stretch_s]
     return long_enough or stretches
 

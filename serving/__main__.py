@@ -124,8 +124,13 @@ def demo(
     card, page = folder / "scorecard.json", folder / "report.html"
     score(recording or SAMPLE, card, job=job, question=question, language=language, report=page)
     _say(Scorecard.model_validate_json(card.read_text(encoding="utf-8")))
-    console.print(f"\nscorecard  {card}\nreport     file://{page}  (open it in a browser)")
-    console.print("service    python -m serving serve, then http://localhost:3000/docs")
+    console.print(
+        f"\nscorecard  {card}\nreport     file://{page}  (open it in a browser)", soft_wrap=True
+    )
+    console.print(
+        f"service    {sys.executable} -m serving serve, then http://localhost:3000/docs",
+        soft_wrap=True,
+    )
 
 
 def _say(card: Scorecard) -> None:

@@ -231,7 +231,7 @@ def sentence(text: str, names: Names | None = None) -> Term:
 
 def _named(text: str, names: Names | None) -> Term:
     """The text with every known key that stands in a list replaced by its name."""
-    keys = {"fluency", "prosody", "accuracy", "expression"}
+    keys = {"fluency", "prosody", "accuracy", "total", "expression"}
     keys |= {key for texts in (names or {}).values() for key in texts}
 
     def replaced(language: str) -> str:

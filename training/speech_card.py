@@ -244,8 +244,9 @@ def _architecture(head: str) -> Architecture:
     config = configs.load("assets", assets.AssetsConfig)
     model = next(file for file in config.assets["whisper-base"] if file.name == "model.bin")
     return Architecture(
-        description="mean and deviation over each stretch (≤ 10 s) of the Whisper base encoder's "
-        f"output, whitened principal components, Gaussian process mean; chosen: {head}",
+        description="over each stretch (a sentence, at most 10 s): mean, deviation, change and "
+        "percentiles of the Whisper base encoder's output, reduced to principal components, and "
+        f"seven measures; Gaussian process mean with a narrow and a wide kernel; chosen: {head}",
         inputs="16 kHz mono speech, level-normalised; FeatureSet speech",
         outputs="fluency, prosody, accuracy, total in points of 100, mean over stretches",
         base_models=(
