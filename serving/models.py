@@ -88,16 +88,24 @@ class LoadedVersion:
 
 def load_champions(config: RegistryConfig | None = None) -> dict[str, LoadedVersion]:
     """The champion of every name. Raises ContractMismatch naming what does not fit."""
-    config = config or registry()
-    client = MlflowClient(tracking_uri=config.uri, registry_uri=config.uri)
+    client = _client(config or registry())
     return {name: _load(client, name) for name in NAMES}
 
 
 def load_version(name: str, version: str, config: RegistryConfig | None = None) -> LoadedVersion:
     """Any registered version, e.g. to replay an old scorecard. Raises ContractMismatch."""
-    config = config or registry()
-    client = MlflowClient(tracking_uri=config.uri, registry_uri=config.uri)
+    client = _client(config or registry())
     return _load(client, name, version)
+
+
+def _client(config: RegistryConfig) -> MlflowClient:
+    try:
+        return MlflowClient(tracking_uri=config.uri, registry_uri=config.uri)
+    except MlflowException as error:
+        raise ContractMismatch(
+            f"The registry cannot be read by this code, which has MLflow {mlflow.__version__}; "
+            f"a newer one may have written it. {error.message}"
+        ) from error
 
 
 def _load(client: MlflowClient, name: str, version: str | None = None) -> LoadedVersion:

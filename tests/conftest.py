@@ -94,6 +94,20 @@ def _encode_sound(
     container.mux(stream.encode())
 
 
+def use_state(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Make `folder` the state folder of this process, until the patch is undone."""
+    patch.setenv("INTERVIEW_STATE", str(folder))
+    # MLflow puts the address in use here, where it would outlive the test.
+    patch.setenv("MLFLOW_TRACKING_URI", "")
+
+
+@pytest.fixture
+def starters(starter_state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The starter versions' registry, used by this process during one test."""
+    use_state(monkeypatch, starter_state)
+    return starter_state
+
+
 @pytest.fixture(scope="session")
 def starter_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state folder whose MLflow registry holds the starter versions."""
@@ -102,7 +116,7 @@ def starter_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     state = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTERVIEW_STATE", str(state))
+        use_state(patch, state)
         for name in NAMES:
             register(ROOT / "training" / "starter" / name)
     return state
@@ -114,7 +128,7 @@ def scorer(starter_state: Path) -> Any:
     from serving.scorer import Scorer
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("INTERVIEW_STATE", str(starter_state))
+        use_state(patch, starter_state)
         loaded = Scorer.load()
     yield loaded
     loaded.close()

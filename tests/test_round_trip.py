@@ -21,6 +21,7 @@ STARTER = Path(__file__).resolve().parents[1] / "training" / "starter"
 @pytest.fixture
 def state(tmp_path, monkeypatch) -> Path:
     monkeypatch.setenv("INTERVIEW_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # MLflow puts the address in use here
     return tmp_path / "state"
 
 
@@ -32,8 +33,7 @@ def altered(tmp_path: Path, name: str, **changes: object) -> Path:
     return folder
 
 
-def test_every_starter_version_is_served_as_it_was_published(starter_state, monkeypatch):
-    monkeypatch.setenv("INTERVIEW_STATE", str(starter_state))
+def test_every_starter_version_is_served_as_it_was_published(starters):
     champions = load_champions()
     assert set(champions) == set(NAMES)
     for name, version in champions.items():
@@ -45,8 +45,7 @@ def test_every_starter_version_is_served_as_it_was_published(starter_state, monk
         assert json.loads(version.card_json)["identity"]["version"] == "1"
 
 
-def test_training_and_serving_get_the_same_points_from_one_head(starter_state, monkeypatch):
-    monkeypatch.setenv("INTERVIEW_STATE", str(starter_state))
+def test_training_and_serving_get_the_same_points_from_one_head(starters):
     version = load_version("speech", "1")
     rows = np.random.default_rng(0).normal(0, 1, (7, len(SPEECH.columns))).astype("f4")
     trained = np.clip(head_points(version.folder, version.manifest, rows), 0, 100)
@@ -85,10 +84,13 @@ def test_a_head_with_a_wrong_hash_is_refused(tmp_path, state):
         served(folder, "speech")
 
 
-def test_a_registry_written_by_newer_code_is_refused(state):
+def test_a_registry_written_by_newer_code_is_refused(state, tmp_path, monkeypatch):
     connect()
-    database = state / "mlflow.db"
-    with sqlite3.connect(database) as connection:
+    newer = tmp_path / "newer"  # another address: MLflow checks each database once a process
+    shutil.copytree(state, newer)
+    with sqlite3.connect(newer / "mlflow.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'fromthefuture'")
-    with pytest.raises(ContractMismatch, match="registry"):
+    monkeypatch.setenv("INTERVIEW_STATE", str(newer))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with pytest.raises(ContractMismatch, match=r"registry.*fromthefuture|registry.*schema"):
         load_champions()

@@ -26,7 +26,7 @@ READY_S = 120
 @pytest.fixture(scope="module")
 def client(starter_state: Path, tmp_path_factory) -> Iterator[httpx.Client]:
     """A client with a scorer's key of the real service, which is ready."""
-    environment = {**os.environ, "INTERVIEW_STATE": str(starter_state)}
+    environment = {**os.environ, "INTERVIEW_STATE": str(starter_state), "MLFLOW_TRACKING_URI": ""}
     key = subprocess.run(
         [sys.executable, "-m", "serving", "key", "create", "--role", "scorer"],
         cwd=ROOT, env=environment, check=True, capture_output=True, text=True,
