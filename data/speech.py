@@ -26,13 +26,18 @@ from data.recording import Waveform
 LEVEL_RATE = 100
 """Level values a second."""
 
+WORD_TIME_S = 0.6
+"""How far the aligned end of a word may lie from the silence that follows it."""
+
 FILLED_PAUSE = re.compile(r"^(u+m+|u+h+|e+r+|e+rm|h+m+|m+h+m*|嗯+|呃+|额+|唔+)$", re.IGNORECASE)
 
 
 class SpeechConfig(Record):
     """configs/speech_measures.yaml."""
 
-    sentence_pause_s: float = Field(gt=0, description="a silence this long ends a piece")
+    sentence_pause_s: float = Field(
+        gt=0, description="a silence this long ends a piece where the words end a sentence"
+    )
     longest_stretch_s: float = Field(gt=0, description="a piece is at most this long")
     shortest_stretch_s: float = Field(gt=0, description="pieces with less speech are left out")
     f0_low_hz: float = Field(gt=0)
@@ -72,16 +77,19 @@ def speech_features(
 ) -> SpeechFeatures:
     """Rows for the head and measures for people; no rows where nobody speaks.
 
-    transcript : only filled pauses are counted in it; without one they are None
+    transcript : recognised words with times. Sentences that they end are stretches of
+        their own, and filled pauses are counted in them; without words an answer is taken
+        for one sentence, as the rated utterances are, and filled pauses are None
     """
     config = config or configs.load("speech_measures", SpeechConfig)
+    ends_s = sentence_ends(transcript)
     if not listening.segments:
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
         return SpeechFeatures(nothing, (), dict.fromkeys(_NAMES))
     sound = sound_of(listening, config)
     stretches, rows = [], []
     for window in listening.windows:
-        for stretch in _stretches(window, listening.segments, config):
+        for stretch in _stretches(window, listening.segments, ends_s, config):
             inside = _clipped(listening.segments, stretch)
             stretches.append(stretch)
             rows.append(_row(window, stretch, measures(inside, sound, config)))
@@ -218,11 +226,19 @@ def _clipped(segments: Sequence[Segment], within: Segment) -> list[Segment]:
     ]
 
 
-def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig) -> list[Segment]:
+def sentence_ends(transcript: Transcript | None) -> list[float]:
+    """Times (s) of the words that end a sentence; none without timed words."""
+    words = transcript.words if transcript else ()
+    return [word.end_s for word in words if word.text.rstrip().endswith(tuple(".?!。？！"))]
+
+
+def _stretches(
+    window: Window, segments: Sequence[Segment], ends_s: Sequence[float], config: SpeechConfig
+) -> list[Segment]:
     inside = _clipped(segments, (window.start_s, window.end_s))
     sentences: list[list[Segment]] = []
     for segment in inside:
-        if sentences and segment[0] - sentences[-1][-1][1] < config.sentence_pause_s:
+        if sentences and not _ends_between(sentences[-1][-1], segment, ends_s, config):
             sentences[-1].append(segment)
         else:
             sentences.append([segment])
@@ -233,6 +249,15 @@ def _stretches(window: Window, segments: Sequence[Segment], config: SpeechConfig
     ]
     long_enough = [s for s in stretches if s[1] - s[0] >= config.shortest_stretch_s]
     return long_enough or stretches
+
+
+def _ends_between(
+    before: Segment, after: Segment, ends_s: Sequence[float], config: SpeechConfig
+) -> bool:
+    """Whether a sentence ends in the pause; aligned ends come up to half a second early."""
+    if after[0] - before[1] < config.sentence_pause_s:
+        return False
+    return any(before[1] - WORD_TIME_S <= end_s <= after[0] + WORD_TIME_S for end_s in ends_s)
 
 
 def _row(

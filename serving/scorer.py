@@ -55,9 +55,14 @@ class UnknownRegion(ValueError):
 
 @dataclass(frozen=True)
 class Heard:
-    """The sound of a recording, once listened to. `transcript` is `und` without speech."""
+    """The sound of a recording, once listened to.
+
+    recognised : the words as heard, `und` without speech; delivery is judged by them
+    transcript : the words the answer is judged by: the caller's, else as recognised
+    """
 
     listening: Listening
+    recognised: Transcript
     transcript: Transcript
     quality: Quality
 
@@ -128,13 +133,14 @@ class Scorer:
         silent = Transcript(text="", language="und", language_probability=0, source="recognised")
         written = supplied(request.transcript, expected) if request.transcript else None
         if recording.waveform is None:
-            return Heard(Listening(np.zeros(0, np.float32), (), ()), written or silent, quality)
+            nothing = Listening(np.zeros(0, np.float32), (), ())
+            return Heard(nothing, silent, written or silent, quality)
         listening = self.listener.listen(recording.waveform)
         quality = quality.model_copy(
             update=audio_quality(recording.waveform, list(listening.segments))
         )
-        transcript = written or self.recogniser.transcribe(listening, expected=expected)
-        return Heard(listening, transcript, quality)
+        recognised = self.recogniser.transcribe(listening, expected=expected)
+        return Heard(listening, recognised, written or recognised, quality)
 
     def _speech(self, heard: Heard, recording: Recording, request: ScoreRequest) -> Outcome:
         version = self.versions["speech"]
@@ -143,16 +149,9 @@ class Scorer:
             return refused("speech", names, "accommodation", "Not scored at the candidate's wish.")
         if recording.audio_problem is not None:
             return refused("speech", names, *recording.audio_problem)
-        features = speech_features(heard.listening, heard.transcript)
-        spoken = self._spoken_language(heard)
+        features = speech_features(heard.listening, heard.recognised)
+        spoken = heard.recognised.language
         return score_speech(version, features, spoken, heard.quality, self.config)
-
-    def _spoken_language(self, heard: Heard) -> str:
-        """Language that is heard; a supplied transcript says nothing of the sound."""
-        if heard.transcript.source == "recognised" or not heard.listening.windows:
-            return heard.transcript.language
-        probabilities = self.recogniser.language(heard.listening)
-        return max(probabilities, key=probabilities.__getitem__)
 
     def _competency(
         self,

@@ -288,8 +288,8 @@ def _limitations() -> Limitations:
             "the score treats that fairly is not known",
             "validity in Mandarin is unknown",
             "an interval covers one utterance's expert median, not a whole interview",
-            "a stretch between two cuts at long pauses is scored; pauses at the cuts show in the "
-            "measures, not in the score",
+            "each sentence is scored by itself; pauses between sentences show in the measures, "
+            "not in the score; where sentences end is recognised, not known",
         ),
         trade_offs=("Whisper base at int8 rather than a larger encoder: 2 cores, 8 s for 40 s",),
         risks=("an accent may be taken for a lack of fluency; compare the groups' tables",),
