@@ -119,8 +119,9 @@ def _alone(name: str) -> dict[str, Any] | None:
 
 def _expected() -> tuple[type[Exception], ...]:
     from bench.service import ServiceFailed
+    from bench.speed import PartsDiffer
 
-    return (ServiceFailed, subprocess.CalledProcessError)
+    return (PartsDiffer, ServiceFailed, subprocess.CalledProcessError)
 
 
 if __name__ == "__main__":

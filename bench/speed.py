@@ -17,9 +17,9 @@ from bench import peer
 from bench.measure import REQUEST, Spread, console, spread, starter_state, timed
 from data.assets import fetch
 from data.console import console as aside
-from data.contract import Scored
-from data.recording import base_quality, open_recording
-from data.speech import speech_features
+from data.contract import Quality, Score, Scored, Transcript
+from data.recording import audio_quality, base_quality, open_recording
+from data.speech import SpeechFeatures, speech_features
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -37,6 +37,10 @@ PARTS = {
     "scores": ("heads, content, evidence", "none"),
 }
 """Part -> what we do in it, what the usual stack does in it."""
+
+
+class PartsDiffer(Exception):
+    """What was timed part by part gave other scores than the scorer: the rows mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -147,42 +151,57 @@ def tokens_per_window(scored: Scored) -> int:
 
 def _our_run(scorer: Scorer, path: Path) -> Run:
     begun_s = time.process_time()
-    _, wall_s = timed(lambda: scorer.score(path, REQUEST))
-    return Run(wall_s, time.process_time() - begun_s, _our_parts(scorer, path))
+    scored, wall_s = timed(lambda: scorer.score(path, REQUEST))
+    cpu_s = time.process_time() - begun_s
+    seconds, scores = _our_parts(scorer, path)
+    if not scores or scores != scored.scorecard.scores:
+        raise PartsDiffer(
+            f"The parts gave {_named(scores)}, the scorer {_named(scored.scorecard.scores)}: what "
+            "was timed part by part is not what the scorer does. Bring bench/speed.py up to it."
+        )
+    return Run(wall_s, cpu_s, seconds)
 
 
-def _our_parts(scorer: Scorer, path: Path) -> dict[str, float]:
+def _named(scores: tuple[Score, ...]) -> str:
+    return ", ".join(f"{score.name} {score.score:.2f}" for score in scores) or "no scores"
+
+
+def _our_parts(scorer: Scorer, path: Path) -> tuple[dict[str, float], tuple[Score, ...]]:
     """What `Scorer.score` does, part after part; there the face runs beside the sound."""
-    from serving.competency import score_competency
     from serving.expression import score_expression
-    from serving.speech import score_speech
 
-    job, question, _ = scorer.check(REQUEST)
     seconds: dict[str, float] = {}
     recording, seconds["sound"] = timed(lambda: open_recording(path))
     assert recording.waveform is not None, "the measured recording has sound"
-    waveform, quality, versions = recording.waveform, base_quality(recording), scorer.versions
+    waveform, quality = recording.waveform, base_quality(recording)
     listening, listened_s = timed(lambda: scorer.listener.listen(waveform))
     transcript, written_s = timed(
         lambda: scorer.recogniser.transcribe(listening, expected=REQUEST.language)
     )
     seconds["words"] = listened_s + written_s
     features, seconds["pitch"] = timed(lambda: speech_features(listening, transcript))
-    _, seconds["face"] = timed(
-        lambda: score_expression(versions["expression"], recording, quality, scorer.tracker)
+    version = scorer.versions["expression"]
+    seen, seconds["face"] = timed(
+        lambda: score_expression(version, recording, quality, scorer.tracker)
     )
-    _, spoken_s = timed(
-        lambda: score_speech(
-            versions["speech"], features, transcript.language, quality, scorer.config
-        )
+    heard = quality.model_copy(update=audio_quality(waveform, list(listening.segments)))
+    scores, seconds["scores"] = timed(lambda: _our_scores(scorer, features, transcript, heard))
+    return seconds, scores + seen.outcome.scores
+
+
+def _our_scores(
+    scorer: Scorer, features: SpeechFeatures, transcript: Transcript, quality: Quality
+) -> tuple[Score, ...]:
+    from serving.competency import score_competency
+    from serving.speech import score_speech
+
+    job, question, _ = scorer.check(REQUEST)
+    expected, versions = REQUEST.language or job.language, scorer.versions
+    spoken = score_speech(versions["speech"], features, transcript.language, quality, scorer.config)
+    said = score_competency(
+        versions["competency"], job, question, transcript, expected, scorer.config
     )
-    _, said_s = timed(
-        lambda: score_competency(
-            versions["competency"], job, question, transcript, job.language, scorer.config
-        )
-    )
-    seconds["scores"] = spoken_s + said_s
-    return seconds
+    return spoken.scores + said.scores
 
 
 def _usual_run(stack: peer.Peer, path: Path) -> tuple[Run, int]:
