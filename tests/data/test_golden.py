@@ -1,0 +1,125 @@
+"""The extractors give today what they gave when the starter versions were fitted.
+
+A version stores the id of its features. An extractor that gives other values for the
+same columns under the same id would score people on features no head was fitted on.
+`python -m tests.data.test_golden` writes golden.json anew.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from data import language
+from data.contract import (
+    ENCODER_WIDTH,
+    EXPRESSION,
+    LANGUAGE,
+    LANGUAGE_COMPARISONS,
+    SPEECH,
+    SPEECH_STATISTICS,
+)
+from data.expression import FaceTracker, expression_measures, expression_series
+from data.listening import Listener
+from data.recording import open_recording
+from data.speech import speech_features
+
+GOLDEN = Path(__file__).with_name("golden.json")
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
+SETS = {"speech": SPEECH, "expression": EXPRESSION, "language": LANGUAGE}
+TOLERANCE = 0.03
+"""Of the spread of a block. int8 arithmetic of another processor moves it by less than .01."""
+
+Blocks = dict[str, list[float]]
+
+
+@cache
+def extracted(name: str) -> Blocks:
+    """Block of columns -> values; wide blocks by their first 16 columns."""
+    return {"speech": _speech, "expression": _expression, "language": _language}[name]()
+
+
+def _speech() -> Blocks:
+    waveform = open_recording(SAMPLE).waveform
+    assert waveform is not None
+    features = speech_features(Listener(threads=1).listen(waveform))
+    row = features.rows.mean(axis=0)
+    encoded = row[: len(SPEECH_STATISTICS) * ENCODER_WIDTH]
+    blocks = np.split(encoded, len(SPEECH_STATISTICS))
+    found = {
+        name: _listed(block[:16]) for name, block in zip(SPEECH_STATISTICS, blocks, strict=True)
+    }
+    return found | {
+        f"measure {name}": _listed([value])
+        for name, value in features.measures.items()
+        if value is not None
+    }
+
+
+def _expression() -> Blocks:
+    with FaceTracker() as tracker:
+        config = tracker.config
+        series = expression_series(open_recording(SAMPLE).frames(config.quick_rate_hz), tracker)
+    blocks = {
+        "mean of blendshapes": _listed(np.nanmean(series.values[:, :14], axis=0)),
+        "mean of angles": _listed(np.nanmean(series.values[:, 15:21], axis=0)),
+        "deviation of angles": _listed(np.nanstd(series.values[:, 15:21], axis=0)),
+    }
+    measures = expression_measures(series, config)
+    return blocks | {
+        f"measure {name}": _listed([value]) for name, value in measures.items() if value is not None
+    }
+
+
+def _language() -> Blocks:
+    row = language.extract(
+        "我会先听客户把话说完，再核对他的流水，然后给出两个方案。",
+        "客户因为扣费而生气，你会怎么做？",
+        ["先倾听客户，核对扣费记录，说明原因，再提出解决方案。"],
+    )
+    named = language.measures(row)
+    blocks = {f"measure {name}": _listed([value]) for name, value in named.items()}
+    compared = len(named) + len(LANGUAGE_COMPARISONS)
+    return blocks | {
+        "comparisons": _listed(row[len(named) : compared]),
+        "embedding": _listed(row[compared : compared + 16]),
+    }
+
+
+def _listed(values: npt.ArrayLike) -> list[float]:
+    return [round(float(value), 5) for value in np.asarray(values).ravel()]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_an_extractor_gives_the_values_its_versions_were_fitted_on(name: str) -> None:
+    golden = json.loads(GOLDEN.read_text())[name]
+    found = extracted(name)
+    assert golden["id"] == SETS[name].id, "new columns: write golden.json anew"
+    assert found.keys() == golden["blocks"].keys()
+    moved = [block for block, values in found.items() if _moved(values, golden["blocks"][block])]
+    assert not moved, (
+        f"{name}: {', '.join(moved)} changed. If that is meant: bump FeatureSet.version in "
+        "data/contract.py, fit the starter versions again and write golden.json anew."
+    )
+
+
+def _moved(values: list[float], before: list[float]) -> bool:
+    """Whether a value moved by more than the tolerance, measured by the block's size."""
+    size = float(np.abs(before).max()) or 1.0
+    return not np.allclose(values, before, rtol=0, atol=TOLERANCE * size)
+
+
+def test_a_changed_value_is_noticed() -> None:
+    golden = json.loads(GOLDEN.read_text())["speech"]["blocks"]["mean"]
+    assert _moved([value * 1.1 for value in golden], golden)
+    assert not _moved(golden, golden)
+
+
+if __name__ == "__main__":
+    found = {name: {"id": one.id, "blocks": extracted(name)} for name, one in SETS.items()}
+    GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
