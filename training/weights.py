@@ -130,6 +130,15 @@ class History:
         """(people,) references."""
         return self.predictors.index.to_numpy(dtype=str)
 
+    def __str__(self) -> str:
+        """`teller 212 (no scores)`."""
+        lacking = "" if self.predictors.shape[1] else " (no scores)"
+        return f"{self.job} {len(self.people)}{lacking}"
+
+    def is_enough(self, people: int) -> bool:
+        """Whether that many people have anything a weight could be given to."""
+        return len(self.people) >= people and self.predictors.shape[1] > 0
+
 
 def run(config: WeightsRecipe, data: Path, store: Path) -> Built:
     """The weights version learned from the folder `data`, ready to publish.
@@ -172,9 +181,9 @@ def examples(config: WeightsRecipe, folder: Path) -> list[History]:
         return [_items_history(config, siop2020.read(folder))]
     tables = outcomes.read(folder)
     found = [_scores_history(config, tables, str(job)) for job in tables.hires["job"].unique()]
-    enough = [history for history in found if len(history.people) >= config.minimum_people]
+    enough = [history for history in found if history.is_enough(config.minimum_people)]
     if not enough:
-        got = ", ".join(f"{history.job} {len(history.people)}" for history in found) or "none"
+        got = ", ".join(map(str, found)) or "none"
         raise UndefinedMetric(
             f"Weights need {config.minimum_people} hires of one job with scores, performance and "
             f"retention; complete hires: {got}. Chosen weights stay."

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,18 @@ def test_the_worth_of_those_selected_sums_to_the_accuracy_part():
     assert worth(high, retained)[selected].sum() / 5 * 100 == pytest.approx(
         25 * 2 / 3 + 25 / 3 + 25
     )
+
+
+def test_a_job_of_which_nobody_has_scores_keeps_its_chosen_weights(tmp_path):
+    tables = simulate(simulation(people=300))
+    hires = tables.hires
+    replace(tables, scores=tables.scores.assign(job="another_job")).write(tmp_path)
+    with pytest.raises(UndefinedMetric, match=rf"relationship_manager {len(hires)} \(no scores\)"):
+        examples(recipe(), tmp_path)
+    half = hires["person"].isin(hires["person"].iloc[:150])
+    two = hires.assign(job=np.where(half, "teller", hires["job"]))
+    replace(tables, hires=two).write(tmp_path)
+    assert [history.job for history in examples(recipe(), tmp_path)] == ["relationship_manager"]
 
 
 def test_labels_of_groups_are_no_predictor(history_folder):
