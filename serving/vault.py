@@ -188,15 +188,30 @@ class SealedWriter:
         traceback: TracebackType | None,
     ) -> None:
         """Seal the last chunk and force it to disk; after an error remove the file."""
-        assert self._file is not None
-        if kind is None:
-            self._seal(len(self._pending), last=True)
-            self._file.flush()
-            # Accepted means durable: the row is written only after this.
-            os.fsync(self._file.fileno())
-        self._file.close()
         if kind is not None:
-            self._vault.delete(self.name)
+            self._discard()
+            return
+        try:
+            self._finish()
+        except BaseException:
+            self._discard()
+            raise
+
+    def _finish(self) -> None:
+        assert self._file is not None
+        self._seal(len(self._pending), last=True)
+        self._file.flush()
+        # Accepted means durable, file and name of it: the row is written only after this.
+        os.fsync(self._file.fileno())
+        self._file.close()
+        _sync_folder(self._vault.media)
+
+    def _discard(self) -> None:
+        assert self._file is not None
+        # Closing writes what is buffered, which fails once more where the disk is full.
+        with suppress(OSError):
+            self._file.close()
+        self._vault.delete(self.name)
 
     def _seal(self, count: int, *, last: bool) -> None:
         assert self._file is not None
@@ -205,6 +220,14 @@ class SealedWriter:
         self._file.write(self._cipher.encrypt(nonce, plain, self.name.encode()))
         del self._pending[:count]
         self._counter += 1
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def vault_key(key_file: Path) -> bytes:

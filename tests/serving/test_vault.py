@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import os
+import resource
 import stat
 from pathlib import Path
 
@@ -104,6 +105,22 @@ def test_an_upload_that_breaks_off_leaves_nothing(vault: Vault) -> None:
     with pytest.raises(ConnectionError):
         upload()
     assert vault.names() == []
+
+
+@pytest.mark.parametrize("size", [100, CHUNK + 100, 50 * CHUNK])
+def test_a_full_disk_is_an_error_and_leaves_neither_a_file_nor_an_open_one(
+    vault: Vault, size: int
+) -> None:
+    opened = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            kept(vault, b"v" * size)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(vault.media.iterdir()) == []
+    assert len(os.listdir("/proc/self/fd")) == opened
 
 
 def test_deleting_twice_is_no_error(vault: Vault) -> None:
