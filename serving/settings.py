@@ -29,8 +29,12 @@ class Limits(_Section):
 
 
 class VaultConfig(_Section):
-    """How media is kept at rest."""
+    """How media is kept at rest.
 
+    folder : sealed recordings; storage that every machine of one database shares
+    """
+
+    folder: str
     chunk_bytes: int = Field(ge=4096, le=16_777_216, description="plaintext of one sealed chunk")
     key_file: str
 
@@ -39,12 +43,14 @@ class Policy(_Section):
     """What the law of a region allows.
 
     media_days : days a recording is kept after it was scored; 0 deletes it at once
-    record_days : days the scorecard, transcript and exhibit are kept
+    key_frame_days : days the stills of the face in the report are kept; 0 keeps none
+    record_days : days the scorecard, transcript and the rest of the exhibit are kept
     """
 
     expression: bool
     requires_consent: bool
     media_days: int = Field(ge=0)
+    key_frame_days: int = Field(ge=0)
     record_days: int = Field(ge=1)
 
 
