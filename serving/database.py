@@ -17,6 +17,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 
 from data.contract import ContractMismatch
@@ -82,6 +83,14 @@ idempotency = sa.Table(
     sa.Column("score", sa.String(40), sa.ForeignKey("scores.id")),
 )
 
+vault_mark = sa.Table(
+    "vault_mark",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+"""One row: a mark sealed with the vault's key; the folder of the recordings holds it open."""
+
 audit_trail = sa.Table(
     "audit_trail",
     metadata,
@@ -110,6 +119,17 @@ def create_engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def insert_once(
+    connection: sa.Connection, table: sa.Table, values: dict[str, Any]
+) -> sa.CursorResult[Any]:
+    """Insert a row unless there is one of its key, also when two do it at the same moment.
+
+    PostgreSQL waits for the other to commit; what is read afterwards is the row that won.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).values(values).on_conflict_do_nothing())
 
 
 def migrate(engine: sa.Engine, folder: Path) -> None:

@@ -17,18 +17,20 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from data.contract import Exhibit, Scorecard, Scored, ScoreRequest
+from data.contract import ContractMismatch, Exhibit, Scorecard, Scored, ScoreRequest
 from serving.database import (
     WRITES,
     api_keys,
     audit_trail,
     create_engine,
     idempotency,
+    insert_once,
     migrate,
     scores,
+    vault_mark,
 )
 from serving.settings import Policy, ServingConfig
-from serving.vault import Vault
+from serving.vault import MARK, Vault, VaultError
 
 Status = Literal["queued", "running", "completed", "abstained", "failed", "cancelled", "superseded"]
 OPEN: tuple[Status, ...] = ("queued", "running")
@@ -122,11 +124,57 @@ class Store:
         self._policies = policies
 
     @classmethod
-    def open(cls, config: ServingConfig, vault: Vault | None = None) -> Store:
-        """The migrated store. Raises ContractMismatch if newer code has written it."""
+    def open(cls, config: ServingConfig) -> Store:
+        """The migrated store and its vault.
+
+        Raises ContractMismatch if newer code has written the database, or if it belongs to
+        another vault key or another folder of recordings than this process has.
+        """
         engine = create_engine(config.database_url)
         migrate(engine, config.folder)
-        return cls(engine, vault or Vault.open(config), config.policies)
+        with engine.connect() as connection:
+            new = connection.scalar(sa.select(vault_mark.c.number)) is None
+        try:
+            vault = Vault.open(config, new=new)
+        except VaultError as error:
+            raise ContractMismatch(str(error)) from error
+        store = cls(engine, vault, config.policies)
+        store._check_vault()
+        return store
+
+    def _check_vault(self) -> None:
+        """Raises ContractMismatch unless database, key and recordings belong together."""
+        mark = secrets.token_hex(16)
+        with self._write() as connection:
+            values = {"number": 1, "sealed": self._sealed(mark, MARK)}
+            insert_once(connection, vault_mark, values)
+            sealed = connection.scalar(sa.select(vault_mark.c.sealed))
+            assert sealed is not None
+            kept = self._kept_mark(sealed)
+            if kept != mark:
+                self._check_folder(kept)
+            elif self.vault.names():
+                raise ContractMismatch(
+                    f"{self.vault.media} holds recordings and the database is new: restore the "
+                    "database they belong to, or remove them"
+                )
+            else:
+                self.vault.set_mark(mark)
+
+    def _kept_mark(self, sealed: bytes) -> str:
+        try:
+            return self._opened(sealed, MARK).decode()
+        except VaultError as error:
+            raise ContractMismatch(
+                "the vault's key is not the one this database was sealed with: restore that key"
+            ) from error
+
+    def _check_folder(self, mark: str) -> None:
+        if self.vault.mark != mark:
+            raise ContractMismatch(
+                f"{self.vault.media} is not where the recordings of this database are: mount "
+                "that folder there, or name it in vault.folder of configs/serving.yaml"
+            )
 
     def close(self) -> None:
         """Let go of every connection."""

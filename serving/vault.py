@@ -15,6 +15,7 @@ import binascii
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -36,6 +37,11 @@ KEY_VARIABLE = "INTERVIEW_VAULT_KEY"
 MAGIC = b"ISV1"
 SALT_BYTES, PREFIX_BYTES, TAG_BYTES = 32, 7, 16
 HEADER_BYTES = len(MAGIC) + 4 + SALT_BYTES + PREFIX_BYTES
+NAME = re.compile(r"[0-9a-f]{32}")
+"""A recording's. Shared storage may hold files that are not ours."""
+
+MARK = "vault.mark"
+"""File that says which database the recordings beside it belong to."""
 
 
 class VaultError(Exception):
@@ -45,22 +51,45 @@ class VaultError(Exception):
 class Vault:
     """Sealed files of one folder, and sealed values for the database."""
 
-    def __init__(self, folder: Path, key: bytes, chunk_bytes: int) -> None:
-        """`key` is 32 random bytes; whoever loses it loses every recording."""
+    def __init__(self, media: Path, plain: Path, key: bytes, chunk_bytes: int) -> None:
+        """`key` is 32 random bytes; whoever loses it loses every recording.
+
+        media : sealed files, of every machine
+        plain : where this machine opens them
+        """
         if len(key) != 32:
             raise ValueError(f"the vault needs a key of 32 bytes, got {len(key)}")
-        self.media = folder / "media"
-        self.plain = folder / "plain"
+        self.media = media
+        self.plain = plain
         self._key = key
         self._chunk_bytes = chunk_bytes
         for made in (self.media, self.plain):
             made.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     @classmethod
-    def open(cls, config: ServingConfig) -> Vault:
-        """The vault of this configuration; its key file is made where there is none."""
-        key_file = Path(config.vault.key_file)
-        return cls(config.folder, vault_key(key_file), config.vault.chunk_bytes)
+    def open(cls, config: ServingConfig, *, new: bool) -> Vault:
+        """The vault of this configuration. Raises VaultError where its key is missing.
+
+        new : nothing is sealed yet, so a key may be made
+        """
+        key = vault_key(Path(config.vault.key_file), make=new)
+        media, plain = Path(config.vault.folder), config.folder / "plain"
+        return cls(media, plain, key, config.vault.chunk_bytes)
+
+    @property
+    def mark(self) -> str | None:
+        """What `set_mark` wrote into the folder of the recordings, on whatever machine."""
+        with suppress(FileNotFoundError):
+            return (self.media / MARK).read_text()
+        return None
+
+    def set_mark(self, mark: str) -> None:
+        """Mark the folder of the recordings."""
+        with (self.media / MARK).open("w") as file:
+            file.write(mark)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_folder(self.media)
 
     def new(self) -> SealedWriter:
         """A writer for one recording; it is kept only if the `with` block ends well."""
@@ -72,7 +101,13 @@ class Vault:
 
     def names(self) -> list[tuple[str, float]]:
         """(name, time of last change) of every recording, half-written ones too."""
-        return [(path.name, path.stat().st_mtime) for path in self.media.iterdir()]
+        found = []
+        for path in self.media.iterdir():
+            # Another process may remove it meanwhile.
+            with suppress(FileNotFoundError):
+                if NAME.fullmatch(path.name):
+                    found.append((path.name, path.stat().st_mtime))
+        return found
 
     @contextmanager
     def open_plain(self, name: str, suffix: str = "") -> Iterator[Path]:
@@ -230,11 +265,20 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def vault_key(key_file: Path) -> bytes:
-    """32 bytes from INTERVIEW_VAULT_KEY (base64), else from `key_file`, made 0600 if absent."""
+def vault_key(key_file: Path, *, make: bool) -> bytes:
+    """32 bytes from INTERVIEW_VAULT_KEY (base64), else from `key_file`.
+
+    make : make the file (0600) where there is none
+    Raises VaultError.
+    """
     if text := os.environ.get(KEY_VARIABLE):
         return _decoded(text, KEY_VARIABLE)
     if not key_file.exists():
+        if not make:
+            raise VaultError(
+                f"the vault's key is missing: set {KEY_VARIABLE} or restore {key_file}; "
+                "what was sealed opens with no other key"
+            )
         _make_key(key_file)
     if key_file.stat().st_mode & 0o077:
         raise VaultError(f"{key_file} is readable by others: chmod 600 {key_file}")

@@ -22,6 +22,7 @@ import pytest
 
 from serving.settings import load_config
 from serving.store import Store
+from serving.vault import MARK
 
 JOB, QUESTION = "teller", "t1"
 PATIENCE_S = 60
@@ -57,6 +58,11 @@ def ended(client: httpx.Client, plain: bytes, **fields: Any) -> Any:
     answer = send(client, plain, {"Prefer": f"respond-async, wait={PATIENCE_S}"}, **fields)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def recordings(served: Any) -> list[Path]:
+    """What is kept of uploads; the mark of the database lies beside them."""
+    return [path for path in (served.state / "media").iterdir() if path.name != MARK]
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def test_nothing_of_an_interview_lies_open_on_disk(
     client: httpx.Client, served: Any, wav: bytes
 ) -> None:
     ended(client, wav, transcript="我叫王芳", candidate="candidate-4711")
-    until(lambda: not list((served.state / "media").iterdir()))
+    until(lambda: not recordings(served))
     assert list((served.state / "plain").iterdir()) == []
     for path in [served.log, *served.state.glob("*.db*")]:
         written = path.read_bytes()
@@ -204,7 +210,7 @@ def test_what_no_worker_could_score_is_refused_at_the_door(
     body = problem(send(client, wav, **fields), 422, code)
     assert named in body["detail"]
     assert "Wang" not in json.dumps(body)
-    until(lambda: not list((served.state / "media").iterdir()))
+    until(lambda: not recordings(served))
 
 
 def test_a_stated_consent_opens_a_region_that_requires_it(client: httpx.Client, wav: bytes) -> None:
@@ -337,7 +343,7 @@ def test_an_upload_that_breaks_off_leaves_nothing_and_frees_its_key(
     with connection(served, scorer, 10_000_000) as first:
         first.sendall(head + wav)
     until(lambda: send(client, wav, {"Idempotency-Key": "slow2"}).status_code == 202)
-    until(lambda: not list((served.state / "media").iterdir()))
+    until(lambda: not recordings(served))
 
 
 def connection(served: Any, scorer: Headers, length: int) -> socket.socket:
@@ -397,7 +403,7 @@ def test_an_endless_body_is_cut_at_the_limit_and_held_in_bounded_memory(
     problem(answer, 413, "recording_too_large")
     assert 200_000_000 <= sent < 240_000_000, "the rest was not read"
     assert peak < 1_500
-    until(lambda: not list((served.state / "media").iterdir()))
+    until(lambda: not recordings(served))
 
 
 def test_fifty_probes_are_answered_while_interviews_are_scored(

@@ -1,3 +1,4 @@
+import base64
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +11,7 @@ from data.contract import ContractMismatch, ScoreRequest
 from serving.database import create_engine
 from serving.settings import ServingConfig
 from serving.store import Conflict, Event, Interview, KeyRow, Store
+from serving.vault import KEY_VARIABLE
 
 SECRET = "我叫王芳"
 
@@ -224,6 +226,51 @@ def test_a_database_written_by_newer_code_is_refused(store: Store, config: Servi
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(ContractMismatch, match="9999"):
         Store.open(config)
+
+
+def test_a_store_opens_only_with_the_key_it_was_sealed_with(
+    store: Store, config: ServingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    key_file = Path(config.vault.key_file)
+    Store.open(config).close()
+    monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(b"another key of thirty-two bytes.").decode())
+    with pytest.raises(ContractMismatch, match="restore that key"):
+        Store.open(config)
+    monkeypatch.setenv(KEY_VARIABLE, key_file.read_text())
+    Store.open(config).close()
+    monkeypatch.delenv(KEY_VARIABLE)
+    key_file.unlink()
+    with pytest.raises(ContractMismatch, match="key is missing"):
+        Store.open(config)
+    assert not key_file.exists(), "a lost key is not replaced by another"
+
+
+def test_a_store_opens_only_beside_its_recordings(
+    store: Store, config: ServingConfig, owner: str, tmp_path: Path
+) -> None:
+    store.accept(interview(store, owner))
+    store.close()
+    elsewhere = config.vault.model_copy(update={"folder": str(tmp_path / "another machine")})
+    with pytest.raises(ContractMismatch, match="another machine"):
+        Store.open(config.model_copy(update={"vault": elsewhere}))
+    new = config.model_copy(update={"database_url": f"sqlite:///{tmp_path}/new.db"})
+    with pytest.raises(ContractMismatch, match="database is new"):
+        Store.open(new)
+    Store.open(config).close()
+
+
+def test_two_machines_share_recordings_by_folder_and_key(
+    store: Store, config: ServingConfig, owner: str, tmp_path: Path
+) -> None:
+    score_id = store.accept(interview(store, owner, b"voice"))
+    other = Store.open(config.model_copy(update={"state": str(tmp_path / "machine b")}))
+    attempt = other.begin(score_id)
+    assert attempt is not None
+    with other.vault.open_plain(attempt.media) as path:
+        assert path.is_relative_to(tmp_path / "machine b")
+        assert path.read_bytes() == b"voice"
+    other.close()
 
 
 def test_the_migrations_make_the_tables_the_code_expects(

@@ -14,7 +14,11 @@ CHUNK = 4096
 
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
-    return Vault(tmp_path, os.urandom(32), CHUNK)
+    return opened(tmp_path, os.urandom(32))
+
+
+def opened(folder: Path, key: bytes, chunk_bytes: int = CHUNK) -> Vault:
+    return Vault(folder / "media", folder / "plain", key, chunk_bytes)
 
 
 def kept(vault: Vault, plain: bytes, step: int = 1000) -> str:
@@ -85,14 +89,14 @@ def test_a_recording_opens_neither_under_another_name_nor_with_another_key(
     (vault.media / "other").write_bytes((vault.media / name).read_bytes())
     with pytest.raises(VaultError), vault.open_plain("other"):
         pass
-    with pytest.raises(VaultError), Vault(tmp_path, os.urandom(32), CHUNK).open_plain(name):
+    with pytest.raises(VaultError), opened(tmp_path, os.urandom(32)).open_plain(name):
         pass
 
 
 def test_a_recording_stays_readable_when_the_chunk_size_changes(tmp_path: Path) -> None:
     key, plain = os.urandom(32), os.urandom(20_000)
-    name = kept(Vault(tmp_path, key, CHUNK), plain)
-    with Vault(tmp_path, key, 2 * CHUNK).open_plain(name) as path:
+    name = kept(opened(tmp_path, key), plain)
+    with opened(tmp_path, key, 2 * CHUNK).open_plain(name) as path:
         assert path.read_bytes() == plain
 
 
@@ -111,7 +115,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(vault: Vault) -> None:
 def test_a_full_disk_is_an_error_and_leaves_neither_a_file_nor_an_open_one(
     vault: Vault, size: int
 ) -> None:
-    opened = len(os.listdir("/proc/self/fd"))
+    before = len(os.listdir("/proc/self/fd"))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
     try:
@@ -120,7 +124,15 @@ def test_a_full_disk_is_an_error_and_leaves_neither_a_file_nor_an_open_one(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(vault.media.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == opened
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_else_lies_in_shared_storage_is_not_a_recording(vault: Vault) -> None:
+    name = kept(vault, b"voice")
+    (vault.media / "lost+found").mkdir()
+    vault.set_mark("of-this-database")
+    assert [found for found, _ in vault.names()] == [name]
+    assert vault.mark == "of-this-database"
 
 
 def test_deleting_twice_is_no_error(vault: Vault) -> None:
@@ -152,13 +164,15 @@ def test_a_sealed_value_opens_only_for_its_context(vault: Vault) -> None:
 
 def test_the_key_file_is_made_once_and_private(tmp_path: Path) -> None:
     file = tmp_path / "state" / "vault.key"
-    key = vault_key(file)
-    assert vault_key(file) == key
+    with pytest.raises(VaultError, match="restore"):
+        vault_key(file, make=False)
+    key = vault_key(file, make=True)
+    assert vault_key(file, make=True) == vault_key(file, make=False) == key
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert [entry.name for entry in file.parent.iterdir()] == ["vault.key"]
     file.chmod(0o644)
     with pytest.raises(VaultError, match="chmod 600"):
-        vault_key(file)
+        vault_key(file, make=True)
 
 
 def test_the_key_of_the_environment_comes_first(
@@ -166,8 +180,8 @@ def test_the_key_of_the_environment_comes_first(
 ) -> None:
     key = os.urandom(32)
     monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(key).decode())
-    assert vault_key(tmp_path / "vault.key") == key
+    assert vault_key(tmp_path / "vault.key", make=False) == key
     assert not (tmp_path / "vault.key").exists()
     monkeypatch.setenv(KEY_VARIABLE, base64.b64encode(key[:16]).decode())
     with pytest.raises(VaultError, match="got 16"):
-        vault_key(tmp_path / "vault.key")
+        vault_key(tmp_path / "vault.key", make=False)

@@ -1,4 +1,4 @@
-"""Scores, API keys, idempotency and the audit trail.
+"""Scores, API keys, idempotency, the vault's mark and the audit trail.
 
 A migration states the tables as they were on its day; it never imports them.
 """
@@ -30,6 +30,7 @@ def upgrade() -> None:
     _keys()
     _scores()
     _idempotency()
+    _vault_mark()
     _audit_trail()
 
 
@@ -84,6 +85,14 @@ def _idempotency() -> None:
         sa.Column("token", sa.String(32), nullable=False),
         sa.Column("body_sha256", sa.String(64)),
         sa.Column("score", sa.String(40), sa.ForeignKey("scores.id")),
+    )
+
+
+def _vault_mark() -> None:
+    op.create_table(
+        "vault_mark",
+        sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("sealed", sa.LargeBinary, nullable=False),
     )
 
 
