@@ -199,29 +199,25 @@ class Store:
         with self._write() as connection:
             return self._accept(connection, interview, supersedes)
 
-    def reserve(self, owner: str, key: str, hours: float) -> tuple[str, str | None]:
-        """(token, body sha256 of an earlier request with this key, None for the first).
+    def reserve(self, owner: str, key: str, hours: float) -> str:
+        """A token for `accept_once`: the same one for `hours`, for each owner and key.
 
         Raises Conflict("in_flight") while the first request is still being received.
         """
         digest, token = _sha256(key), secrets.token_hex(16)
         mine = (idempotency.c.owner == owner) & (idempotency.c.key_sha256 == digest)
+        # A process that died while it received leaves its reservation behind.
+        abandoned = idempotency.c.score.is_(None) & (idempotency.c.created_at < _ago(minutes=15))
+        past = idempotency.c.created_at < _ago(hours=hours)
+        values = {"owner": owner, "key_sha256": digest, "token": token, "created_at": _now()}
         with self._write() as connection:
-            old = _ago(hours=hours)
-            connection.execute(
-                sa.delete(idempotency).where(mine & (idempotency.c.created_at < old))
-            )
-            # A process that died while it received leaves its reservation behind.
-            stale = idempotency.c.score.is_(None) & (idempotency.c.created_at < _ago(minutes=15))
-            connection.execute(sa.delete(idempotency).where(mine & stale))
+            connection.execute(sa.delete(idempotency).where(mine & (past | abandoned)))
+            insert_once(connection, idempotency, values)
             row = connection.execute(sa.select(idempotency).where(mine)).one_or_none()
-            if row is None:
-                values = {"owner": owner, "key_sha256": digest, "token": token}
-                connection.execute(sa.insert(idempotency).values(**values, created_at=_now()))
-                return token, None
-            if row.score is None:
-                raise Conflict("in_flight")
-            return str(row.token), str(row.body_sha256)
+        # Gone again: the first request was refused, and has just let go of its key.
+        if row is None or (row.score is None and row.token != token):
+            raise Conflict("in_flight")
+        return str(row.token)
 
     def release(self, token: str) -> None:
         """Forget a reservation whose request was refused, so a corrected one may use the key."""
@@ -235,10 +231,18 @@ class Store:
     def accept_once(
         self, interview: Interview, token: str, body_sha256: str, supersedes: str | None = None
     ) -> tuple[str, bool]:
-        """(score id, True if it is new). Raises Conflict("other_body")."""
+        """(score id, True if it is new).
+
+        Raises Conflict: other_body; in_flight where the token was let go or ran out meanwhile.
+        """
         mine = idempotency.c.token == token
         with self._write() as connection:
-            row = connection.execute(sa.select(idempotency).where(mine)).one()
+            # Locked, so that `release` cannot take away what this is about to fill.
+            row = connection.execute(
+                sa.select(idempotency).where(mine).with_for_update()
+            ).one_or_none()
+            if row is None:
+                raise Conflict("in_flight")
             if row.score is not None:
                 if row.body_sha256 != body_sha256:
                     raise Conflict("other_body")

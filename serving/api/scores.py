@@ -134,7 +134,7 @@ async def score(
 async def _accept_once(request: Request, here: Runtime, caller: Caller, key: str) -> str:
     hours = here.config.idempotency_hours
     try:
-        token, _ = await run_sync(here.store.reserve, caller.id, key, hours)
+        token = await run_sync(here.store.reserve, caller.id, key, hours)
     except Conflict as conflict:
         raise _conflict(conflict) from conflict
     try:
@@ -228,7 +228,7 @@ def _check_job(request: ScoreRequest, jobs: dict[str, Job]) -> None:
 
 def _conflict(conflict: Conflict) -> Problem:
     if conflict.code == "in_flight":
-        detail = "The first request with this Idempotency-Key is still being received."
+        detail = "A request with this Idempotency-Key is still being received; try again."
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return Problem(409, "idempotency_key_in_flight", detail, headers=headers)
     detail = "This Idempotency-Key was used with another body; use a new key."

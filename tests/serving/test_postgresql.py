@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -90,11 +91,11 @@ def config(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serv
     return config
 
 
-def accept(store: Store, plain: bytes) -> str:
+def interview(store: Store, plain: bytes = b"voice") -> Interview:
     with store.vault.new() as writer:
         writer.write(plain)
-    request = ScoreRequest(job="teller")
-    return store.accept(Interview("owner", request, writer.sha256, writer.name, ".wav"))
+    request = ScoreRequest(job="teller", transcript="我叫王芳")
+    return Interview("owner", request, writer.sha256, writer.name, ".wav")
 
 
 def test_tables_keys_and_the_audit_trail_are_the_same(store: Store, config: ServingConfig) -> None:
@@ -104,7 +105,7 @@ def test_tables_keys_and_the_audit_trail_are_the_same(store: Store, config: Serv
         )
         assert found == []
     store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
-    token, _ = store.reserve("owner", "k", 24)
+    token = store.reserve("owner", "k", 24)
     with pytest.raises(Conflict):
         store.reserve("owner", "k", 24)
     store.release(token)
@@ -116,6 +117,23 @@ def test_tables_keys_and_the_audit_trail_are_the_same(store: Store, config: Serv
         ):
             connection.execute(sa.text(statement))
     assert len(store.trail()) == 1
+
+
+def test_fifty_requests_with_one_key_make_one_score(store: Store) -> None:
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+
+    def send(round_: int) -> str:
+        try:
+            token = store.reserve("owner", f"key-{round_}", 24)
+        except Conflict as conflict:
+            return conflict.code
+        return store.accept_once(interview(store), token, "body")[0]
+
+    with ThreadPoolExecutor(16) as pool:
+        for round_ in range(10):
+            answers = set(pool.map(send, [round_] * 50))
+            assert len(answers - {"in_flight"}) == 1
+    assert len(store.waiting()) == 10
 
 
 def ours(name: str | None, kind: str, _: object) -> bool:
@@ -149,7 +167,8 @@ def test_a_second_worker_finishes_what_a_killed_one_left(
     journal.touch()
     ids = []
     for share in (0.25, 0.5, 0.75):
-        ids.append(accept(store, tiny.recording(tmp_path / "a.wav", sounding=share).read_bytes()))
+        plain = tiny.recording(tmp_path / "a.wav", sounding=share).read_bytes()
+        ids.append(store.accept(interview(store, plain)))
         queue.put(ids[-1])
     queue.close()
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "TINY_JOURNAL": str(journal)}

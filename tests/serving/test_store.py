@@ -158,14 +158,12 @@ def test_the_sweep_removes_what_is_past_its_date_and_stray_uploads_of_yesterday(
 
 
 def test_the_same_key_and_body_give_the_same_score(store: Store, owner: str) -> None:
-    token, earlier = store.reserve(owner, "key-1", 24)
-    assert earlier is None
+    token = store.reserve(owner, "key-1", 24)
     with pytest.raises(Conflict) as conflict:
         store.reserve(owner, "key-1", 24)
     assert conflict.value.code == "in_flight"
     first = store.accept_once(interview(store, owner), token, "body")
-    again, earlier = store.reserve(owner, "key-1", 24)
-    assert earlier == "body"
+    again = store.reserve(owner, "key-1", 24)
     assert store.accept_once(interview(store, owner), again, "body") == (first[0], False)
     with pytest.raises(Conflict) as conflict:
         store.accept_once(interview(store, owner), again, "another body")
@@ -177,16 +175,20 @@ def test_a_refused_request_frees_its_key_and_keys_of_others_do_not_meet(
     store: Store, owner: str
 ) -> None:
     store.add_key(KeyRow("other", "scorer", "", b"salt", b"digest", revoked=False))
-    token, _ = store.reserve(owner, "key-1", 24)
-    assert store.reserve("other", "key-1", 24)[1] is None
+    token = store.reserve(owner, "key-1", 24)
+    assert store.reserve("other", "key-1", 24) != token
     store.release(token)
-    assert store.reserve(owner, "key-1", 24)[1] is None
+    assert store.reserve(owner, "key-1", 24) != token
+    with pytest.raises(Conflict) as conflict:
+        store.accept_once(interview(store, owner), token, "body")
+    assert conflict.value.code == "in_flight"
+    assert store.waiting() == []
 
 
 def test_fifty_threads_with_one_key_make_one_score(store: Store, owner: str) -> None:
     def send(_: int) -> str:
         try:
-            token, _ = store.reserve(owner, "key-1", 24)
+            token = store.reserve(owner, "key-1", 24)
         except Conflict as conflict:
             return conflict.code
         return store.accept_once(interview(store, owner), token, "body")[0]
