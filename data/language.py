@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -106,8 +106,9 @@ def extract(answer: str, question: str, references: Sequence[str]) -> Vector:
 def extract_all(answers: Sequence[str], question: str, references: Sequence[str]) -> Vector:
     """LANGUAGE features (answers, columns) of several answers to one question.
 
-    What answers share, such as the same answer with one sentence left out, is embedded once.
-    Raises ValueError without a reference.
+    What answers share, such as the same answer with one sentence left out, is embedded once;
+    what else is read of one is let go of before the next. Raises ValueError without a
+    reference.
     """
     asked, known = _rubric(question, tuple(references))
     return np.stack([_row(answer, asked, known) for answer in _read(answers)])
@@ -209,11 +210,13 @@ def _embed(texts: Sequence[str]) -> dict[str, Vector]:
     return embedded
 
 
-def _read(texts: Sequence[str]) -> list[Text]:
+def _read(texts: Sequence[str]) -> Iterator[Text]:
+    """One text after the other: a long one takes megabytes."""
     plains = [plain if re.search(r"\w", plain := normalised(text)) else "" for text in texts]
     pieces = [piece for plain in plains for piece in (plain, *sentences(plain), *clauses(plain))]
     embedded = _embed(pieces)
-    return [_text(plain, embedded) for plain in plains]
+    for plain in plains:
+        yield _text(plain, embedded)
 
 
 def _text(plain: str, embedded: dict[str, Vector]) -> Text:

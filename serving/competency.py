@@ -5,7 +5,7 @@ from __future__ import annotations
 from data import language
 from data.contract import LANGUAGE_MEASURES, NotScored, Transcript
 from data.jobs import LANGUAGES, Job, Question
-from serving.evidence import answer_text, sentence_evidence, sentences_of
+from serving.evidence import answer_text, passage_evidence, sentences_of
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
@@ -49,7 +49,9 @@ def score_competency(
                 version,
                 provisional_reason(version, transcript.language),
                 name=asked,
-                evidence=sentence_evidence(transcript, text, references, version.points),
+                evidence=passage_evidence(
+                    transcript, text, references, version.points, most=config.max_passages
+                ),
             ),
         ),
         measures=measured,

@@ -1,10 +1,11 @@
-"""Which sentences earned a score: the head asked again without each of them."""
+"""Which passages earned a score: the head asked again without each of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -51,42 +52,70 @@ def sentences_of(transcript: Transcript) -> tuple[Sentence, ...]:
 def answer_text(sentences: Sequence[Sentence]) -> str:
     """The sentences as one text in which each ends as a sentence, so that it can be cut again."""
     texts = [sentence.text for sentence in sentences]
-    stop = "。" if re.search("[\u4e00-\u9fff]", "".join(texts)) else "."
+    stop = "。" if _is_chinese(texts) else "."
     return " ".join(text if text.endswith((*_END, ".")) else f"{text}{stop}" for text in texts)
 
 
-def sentence_evidence(
+def passages(sentences: Sequence[Sentence], most: int) -> list[tuple[Sentence, ...]]:
+    """The sentences, neighbours joined where there are more than `most`; none is left out.
+
+    Passages are of like length: a sentence belongs to the stretch its middle lies in.
+    """
+    if len(sentences) <= most:
+        return [(sentence,) for sentence in sentences]
+    ends = np.cumsum([len(sentence.text) for sentence in sentences])
+    middles = ends - np.diff(ends, prepend=0) / 2
+    stretches = most * middles // ends[-1]
+    found = groupby(zip(stretches, sentences, strict=True), key=lambda pair: pair[0])
+    return [tuple(sentence for _, sentence in pairs) for _, pairs in found]
+
+
+def passage_evidence(
     transcript: Transcript,
     question: str,
     references: Sequence[str],
     points: Points,
     *,
-    target: int = 0,
+    most: int,
 ) -> tuple[Evidence, ...]:
-    """Each sentence with the change of the score, in points, when it is left out.
+    """Each passage with the change of the score, in points, when it is left out.
 
-    The sentence that matters most comes first; a negative change means that it raised
-    the score. Empty without words.
+    A passage is a sentence; the passage that matters most comes first, and a negative change
+    means that it raised the score. Empty without words.
 
-    target : the head's output that is explained
+    most : passages; where there are more sentences, neighbours are joined, since each
+        passage costs one more reading of the whole answer
     """
-    sentences = sentences_of(transcript)
-    if not sentences:
+    parts = passages(sentences_of(transcript), most)
+    if not parts:
         return ()
-    without = [answer_text([*sentences[:i], *sentences[i + 1 :]]) for i in range(len(sentences))]
-    texts = [answer_text(sentences), *without]
-    scores = points(language.extract_all(texts, question, references))[:, target]
+    texts = [_text(parts), *(_text([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts)))]
+    scores = points(language.extract_all(texts, question, references))[:, 0]
     changes = scores[1:] - scores[0]
     return tuple(
         Evidence(
             kind="span",
-            text=sentences[i].text,
-            start_s=sentences[i].start_s,
-            end_s=sentences[i].end_s,
+            text=_joined(parts[i]),
+            start_s=parts[i][0].start_s,
+            end_s=parts[i][-1].end_s,
             effect=round(float(changes[i]), 2),
         )
         for i in np.argsort(-np.abs(changes), kind="stable")
     )
+
+
+def _text(parts: Sequence[Sequence[Sentence]]) -> str:
+    return answer_text([sentence for part in parts for sentence in part])
+
+
+def _joined(sentences: Sequence[Sentence]) -> str:
+    """The sentences as they stand in the transcript."""
+    texts = [sentence.text for sentence in sentences]
+    return ("" if _is_chinese(texts) else " ").join(texts)
+
+
+def _is_chinese(texts: Sequence[str]) -> bool:
+    return bool(re.search("[\u4e00-\u9fff]", "".join(texts)))
 
 
 def _ends_sentence(word: Word) -> bool:

@@ -16,3 +16,4 @@ class ScoringConfig(Record):
     max_clipping_ratio: float = Field(ge=0, le=1)
     min_confidence: float = Field(ge=0, le=1)
     min_total_share: float = Field(gt=0, le=1)
+    max_passages: int = Field(ge=1, description="of one answer that are explained apart")

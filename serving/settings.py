@@ -24,6 +24,7 @@ class Limits(_Section):
 
     upload_bytes: int = Field(gt=0, description="largest recording, bytes")
     request_bytes: int = Field(gt=0, description="largest body without a recording, bytes")
+    transcript_characters: int = Field(gt=0, description="longest transcript a caller supplies")
     upload_timeout_s: float = Field(gt=0, description="longest time an upload may take")
     wait_s: float = Field(ge=0, le=300, description="longest `Prefer: wait`")
 

@@ -74,7 +74,7 @@ async def receive(request: Request, config: ServingConfig, vault: Vault) -> Subm
                 )
         except TimeoutError as error:
             raise Problem(408, "upload_timeout", "The upload took too long.") from error
-        submission = _submission(draft)
+        submission = _submission(draft, config.limits)
         # Sealing the last chunk forces the file to disk, which may take a while.
         await run_sync(stack.close)
     except BaseException:
@@ -83,9 +83,9 @@ async def receive(request: Request, config: ServingConfig, vault: Vault) -> Subm
     return submission
 
 
-def _submission(draft: Draft) -> Submission:
+def _submission(draft: Draft, limits: Limits) -> Submission:
     given = {name: values[-1] for name, values in draft.fields.items() if name in ENVELOPE}
-    request = _request(draft.fields)
+    request = _request(draft.fields, limits)
     if draft.writer is None:
         raise Problem(422, "recording_missing", f"Send the file as form field {RECORDING!r}.")
     return Submission(
@@ -98,7 +98,17 @@ def _submission(draft: Draft) -> Submission:
     )
 
 
-def _request(fields: dict[str, list[str]]) -> ScoreRequest:
+def _request(fields: dict[str, list[str]], limits: Limits) -> ScoreRequest:
+    """What is asked for, once it is known to be of a size that can be scored."""
+    request = _parsed(fields)
+    length, most = len(request.transcript or ""), limits.transcript_characters
+    if length > most:
+        detail = f"The transcript has {length} characters; at most {most} can be scored."
+        raise Problem(422, "transcript_too_long", detail)
+    return request
+
+
+def _parsed(fields: dict[str, list[str]]) -> ScoreRequest:
     """From the field `request` (JSON), or from one form field for each of its fields."""
     single = {name: values for name, values in fields.items() if name not in ENVELOPE}
     try:
@@ -241,13 +251,14 @@ async def _json(
         url, wanted = given["url"], given["request"]
         rest = {name: str(given[name]) for name in ENVELOPE if given.get(name) is not None}
         unknown = set(given) - {"url", "request", *ENVELOPE}
-    except (ValueError, TypeError, KeyError) as error:
+        fields = {"request": [json.dumps(wanted)], **{k: [v] for k, v in rest.items()}}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         detail = 'Send {"url": …, "request": {…}}; `consent` and `supersedes` may be beside them.'
         raise Problem(422, "invalid_request", detail) from error
     if unknown or not isinstance(url, str):
         raise Problem(422, "invalid_request", "The body has unknown fields, or url is no text.")
-    draft = Draft({"request": [json.dumps(wanted)], **{k: [v] for k, v in rest.items()}})
-    _request(draft.fields)
+    draft = Draft(fields)
+    _request(draft.fields, config.limits)
     source = allowed(url, config.allowed_urls)
     draft.suffix = _suffix(url)
     draft.writer = keep()

@@ -3,7 +3,7 @@ import pytest
 
 from data import language
 from data.contract import LANGUAGE, Transcript, Word
-from serving.evidence import Sentence, answer_text, sentence_evidence, sentences_of
+from serving.evidence import Sentence, answer_text, passage_evidence, passages, sentences_of
 
 QUESTION = "请讲一次您处理客户不满或投诉的经历：当时是什么情况，您做了什么，结果如何？"
 REFERENCE = "我先耐心听客户说完并道歉，然后查清原因，给出解决办法，最后回访客户确认问题已经解决。"
@@ -74,7 +74,7 @@ def test_the_answer_is_cut_again_into_the_same_sentences(texts: tuple[str, ...])
 
 def test_the_sentence_that_says_what_the_reference_says_is_named_first():
     text = SMALL_TALK[0] + RELEVANT + "".join(SMALL_TALK[1:])
-    first, *others = sentence_evidence(written(text), QUESTION, [REFERENCE], covered)
+    first, *others = passage_evidence(written(text), QUESTION, [REFERENCE], covered, most=24)
     assert first.text == RELEVANT
     assert first.effect is not None
     assert first.effect < 0
@@ -83,7 +83,7 @@ def test_the_sentence_that_says_what_the_reference_says_is_named_first():
 
 def test_leaving_out_the_first_evidence_moves_the_score_by_its_effect_and_more_than_the_rest():
     text = "".join(SMALL_TALK) + RELEVANT
-    evidence = sentence_evidence(written(text), QUESTION, [REFERENCE], covered)
+    evidence = passage_evidence(written(text), QUESTION, [REFERENCE], covered, most=24)
     whole = covered(language.extract_all([text], QUESTION, [REFERENCE]))[0, 0]
     moves = []
     for item in evidence:
@@ -97,10 +97,53 @@ def test_leaving_out_the_first_evidence_moves_the_score_by_its_effect_and_more_t
 
 def test_evidence_carries_the_times_of_the_words():
     transcript = spoken(("天气很好。", 0, 2), ("我耐心听客户说完，查清原因。", 2.5, 6))
-    first = sentence_evidence(transcript, QUESTION, [REFERENCE], covered)[0]
+    first = passage_evidence(transcript, QUESTION, [REFERENCE], covered, most=24)[0]
     assert (first.kind, first.start_s, first.end_s) == ("span", 2.5, 6)
 
 
 def test_silence_has_no_evidence():
     nobody = Transcript(text="", language="und", language_probability=0, source="recognised")
-    assert sentence_evidence(nobody, QUESTION, [REFERENCE], covered) == ()
+    assert passage_evidence(nobody, QUESTION, [REFERENCE], covered, most=24) == ()
+
+
+def test_each_sentence_is_a_passage_where_there_are_few():
+    few = [Sentence(text) for text in SMALL_TALK]
+    assert passages(few, 3) == [(sentence,) for sentence in few]
+
+
+def test_neighbours_are_joined_into_passages_of_like_length_and_none_is_left_out():
+    many = [Sentence("四字的话。") for _ in range(100)]
+    found = passages(many, 8)
+    assert [sentence for passage in found for sentence in passage] == many
+    assert sorted({len(passage) for passage in found}) == [12, 13]
+
+
+def test_a_sentence_as_long_as_ten_is_a_passage_of_its_own():
+    texts = ["一" * 100, *("二" * 10 for _ in range(10))]
+    assert [len(passage) for passage in passages([Sentence(t) for t in texts], 2)] == [1, 10]
+
+
+def test_an_answer_of_an_hour_is_explained_in_as_few_passages_as_asked_for():
+    filler = "".join(SMALL_TALK) * 100
+    first, *others = passage_evidence(
+        written(filler + RELEVANT + filler), QUESTION, [REFERENCE], covered, most=5
+    )
+    assert len(others) == 4
+    assert RELEVANT in first.text
+    assert "".join(sorted(e.text for e in (first, *others))).count(RELEVANT) == 1
+    assert sum(len(e.text) for e in (first, *others)) == len(filler + RELEVANT + filler)
+
+
+def test_a_joined_passage_runs_from_its_first_word_to_its_last():
+    words = [(f"第{i}句。", float(i), i + 0.5) for i in range(4)]
+    found = passage_evidence(spoken(*words), QUESTION, [REFERENCE], covered, most=2)
+    assert sorted((e.text, e.start_s, e.end_s) for e in found) == [
+        ("第0句。第1句。", 0, 1.5),
+        ("第2句。第3句。", 2, 3.5),
+    ]
+
+
+def test_a_joined_english_passage_reads_as_it_was_written():
+    text = "I listened. I apologised. I called her. She was glad."
+    found = passage_evidence(written(text, "en"), QUESTION, ["I apologised."], covered, most=2)
+    assert {e.text for e in found} == {"I listened. I apologised.", "I called her. She was glad."}
