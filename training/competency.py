@@ -3,8 +3,9 @@
 Learned from the human scores of Chinese course exams. The head is the mean of a Gaussian
 process whose kernel is a sum: one part compares answers by how they relate to their
 references, which holds for any question; the other remembers answers to a known question
-and fades to nothing for a question it never saw. Serving asks only unseen questions, so
-agreement by unseen question chooses the head and sets its interval.
+and fades to nothing for a question it never saw, which is left to the first part fitted by
+itself. Serving asks only unseen questions, so agreement by unseen question chooses the head
+and sets its interval.
 Source: additive Gaussian processes, Duvenaud et al. 2011; corpus, Lai et al. 2024.
 """
 
@@ -32,7 +33,7 @@ from evaluation import agreement
 from evaluation.calibration import conformal_half_width
 from training import fit
 from training.competency_card import KNOWN, TARGET, UNSEEN, baselines, card
-from training.competency_head import Distances, Head, fit_head, onnx_head, solve
+from training.competency_head import Distances, Head, cross_fitted, fit_head, onnx_head
 from training.publish import Built, Judged, head_points
 
 Floats = npt.NDArray[np.float64]
@@ -60,6 +61,7 @@ class CompetencyRecipe(Record):
     question_reach: Range = Field(description="inverse squared length, question embedding")
     level: Range = Field(description="variance of a question's mean")
     noise: Range = Field(description="variance of a rating")
+    unseen_noise: Range = Field(description="the same for the comparisons fitted by themselves")
 
 
 @dataclass(frozen=True)
@@ -203,13 +205,13 @@ def choose(config: CompetencyRecipe, rated: Examples, train: Rows, store: Path) 
         split: list(dealt(rated, train, split, n=config.inner_folds, seed=config.seed))
         for split in (UNSEEN, KNOWN)
     }
-    gram = Distances.of(features)
+    distances = Distances.of(features)
 
     def objective(trial: optuna.Trial) -> float:
         head = Head(**{k: trial.suggest_float(k, *bound, log=True) for k, bound in space.items()})
-        kernel, agreed = gram.kernel(head), {}
+        agreed = {}
         for split, scheme in schemes.items():
-            scores = _cross_fitted(kernel, rating, scheme, head.noise)
+            scores = cross_fitted(distances, head, rating, scheme)
             agreed[split] = np.mean(
                 [agreement.pearson(rating[corpus == c], scores[corpus == c]) for c in set(corpus)]
             )
@@ -227,16 +229,6 @@ def choose(config: CompetencyRecipe, rated: Examples, train: Rows, store: Path) 
 
 def _space(config: CompetencyRecipe) -> dict[str, Range]:
     return {name: getattr(config, name) for name in Head.__dataclass_fields__}
-
-
-def _cross_fitted(
-    kernel: Floats, rating: Floats, scheme: list[tuple[Rows, Rows]], noise: float
-) -> Floats:
-    scores = np.empty(len(rating))
-    for train, test in scheme:
-        effects, mean = solve(kernel[np.ix_(train, train)], rating[train], noise)
-        scores[test] = np.clip(kernel[np.ix_(test, train)] @ effects + mean, 0, 100)
-    return scores
 
 
 def half_widths(config: CompetencyRecipe, predictions: pd.DataFrame) -> dict[str, float]:

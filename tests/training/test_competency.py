@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,16 @@ from evaluation.card import missing, recompute
 from training import competency
 from training.competency import CompetencyRecipe
 from training.competency_card import KNOWN, UNSEEN
-from training.competency_head import ANSWER, COMPARISONS, QUESTION, Head, fit_head, onnx_head
+from training.competency_head import (
+    ANSWER,
+    COMPARISONS,
+    QUESTION,
+    Distances,
+    Head,
+    cross_fitted,
+    fit_head,
+    onnx_head,
+)
 from training.publish import head_points, read_card, read_manifest
 
 HEAD = Head(
@@ -30,6 +40,7 @@ HEAD = Head(
     question_reach=2,
     level=0.3,
     noise=0.2,
+    unseen_noise=0.5,
 )
 WIDTH = len(LANGUAGE.columns)
 FILLED_BY_PUBLISHING = ["version", "sha256", "run", "git_commit"]
@@ -119,7 +130,29 @@ def test_memory_fades_to_nothing_for_an_unseen_question():
     standard = (features[:5, COMPARISONS] - remembering.centre) / remembering.deviation
     near = np.clip(standard, -3, 3) * HEAD.weights
     squares = ((near[:, None] - remembering.compared) ** 2).sum(axis=2)
-    np.testing.assert_allclose(compared, np.exp(-squares) @ remembering.effects, atol=0.5)
+    np.testing.assert_allclose(compared, np.exp(-squares) @ remembering.alone, atol=0.5)
+
+
+def test_a_question_never_seen_is_marked_like_the_known_ones_that_its_answers_resemble():
+    """Two courses, one marked 85 and one 45, whose answers differ in every comparison."""
+    features, _ = planted(300, 20)
+    lenient = np.unique(features[:, QUESTION], axis=0, return_inverse=True)[1].reshape(-1) < 10
+    features[:, COMPARISONS] += np.where(lenient, 1, -1)[:, None]
+    rating = np.where(lenient, 85.0, 45.0) + np.random.default_rng(1).normal(0, 5, 300)
+    new, _ = planted(100, 5, seed=7)
+    new[:, COMPARISONS] += 1
+    forgetful = replace(HEAD, level=1, memory=1)
+    assert fit_head(forgetful, features, rating).points(new).mean() == pytest.approx(85, abs=3)
+
+
+def test_folds_are_judged_as_the_published_head_scores():
+    features, rating = planted(200, 8)
+    features[:, ANSWER.start :] = features[:, ANSWER.start :].astype(np.float16)
+    distances = Distances.of(features)
+    half, rest = np.arange(100), np.arange(100, 200)
+    found = cross_fitted(distances, HEAD, rating, [(half, rest), (rest, half)])
+    fitted = fit_head(HEAD, features[half], rating[half])
+    assert agreement.pearson(found[rest], fitted.points(features[rest])) > 0.99
 
 
 def test_the_graph_gives_what_the_fitted_head_gives():
