@@ -79,7 +79,7 @@ idempotency = sa.Table(
     sa.Column("key_sha256", sa.String(64), primary_key=True),
     sa.Column("created_at", sa.String(32), nullable=False),
     sa.Column("token", sa.String(32), nullable=False),
-    sa.Column("body_sha256", sa.String(64)),
+    sa.Column("body_fingerprint", sa.String(64)),
     sa.Column("score", sa.String(40), sa.ForeignKey("scores.id")),
 )
 

@@ -41,9 +41,13 @@ DAYS_TO_LOOK = 30
 
 
 class Conflict(Exception):
-    """An idempotency key is in use: `code` says how (in_flight, other_body)."""
+    """What was sent meets what came before it.
 
-    def __init__(self, code: Literal["in_flight", "other_body"]) -> None:
+    `code` says how: the first request with its idempotency key is in_flight, or had an
+    other_body; the score it supersedes was_superseded by another.
+    """
+
+    def __init__(self, code: Literal["in_flight", "other_body", "was_superseded"]) -> None:
         """`code` is what the caller is told."""
         super().__init__(code)
         self.code = code
@@ -51,7 +55,10 @@ class Conflict(Exception):
 
 @dataclass(frozen=True)
 class Interview:
-    """What is known when a recording is accepted."""
+    """What is known when a recording is accepted.
+
+    supersedes : id of the score that this one replaces
+    """
 
     owner: str
     request: ScoreRequest
@@ -59,6 +66,14 @@ class Interview:
     media: str
     suffix: str
     consent: str = ""
+    supersedes: str | None = None
+    trace_id: str = ""
+
+    @property
+    def body(self) -> str:
+        """All that the caller sent: the same for the same request sent again."""
+        request = self.request.model_dump_json()
+        return json.dumps([self.input_sha256, self.suffix, request, self.consent, self.supersedes])
 
 
 @dataclass(frozen=True)
@@ -194,10 +209,13 @@ class Store:
 
     # --- accepting -----------------------------------------------------------
 
-    def accept(self, interview: Interview, supersedes: str | None = None) -> str:
-        """Id of the queued score. From here on the interview is not lost."""
+    def accept(self, interview: Interview) -> str:
+        """Id of the queued score. From here on the interview is not lost.
+
+        Raises Conflict("was_superseded").
+        """
         with self._write() as connection:
-            return self._accept(connection, interview, supersedes)
+            return self._accept(connection, interview)
 
     def reserve(self, owner: str, key: str, hours: float) -> str:
         """A token for `accept_once`: the same one for `hours`, for each owner and key.
@@ -228,14 +246,14 @@ class Store:
                 )
             )
 
-    def accept_once(
-        self, interview: Interview, token: str, body_sha256: str, supersedes: str | None = None
-    ) -> tuple[str, bool]:
+    def accept_once(self, interview: Interview, token: str) -> tuple[str, bool]:
         """(score id, True if it is new).
 
-        Raises Conflict: other_body; in_flight where the token was let go or ran out meanwhile.
+        Raises Conflict: other_body; was_superseded; in_flight where the token was let go or
+        ran out meanwhile.
         """
         mine = idempotency.c.token == token
+        body = self.vault.fingerprint(interview.body.encode())
         with self._write() as connection:
             # Locked, so that `release` cannot take away what this is about to fill.
             row = connection.execute(
@@ -244,18 +262,15 @@ class Store:
             if row is None:
                 raise Conflict("in_flight")
             if row.score is not None:
-                if row.body_sha256 != body_sha256:
+                if row.body_fingerprint != body:
                     raise Conflict("other_body")
                 return str(row.score), False
-            score_id = self._accept(connection, interview, supersedes)
-            connection.execute(
-                sa.update(idempotency).where(mine).values(score=score_id, body_sha256=body_sha256)
-            )
+            score_id = self._accept(connection, interview)
+            values = {"score": score_id, "body_fingerprint": body}
+            connection.execute(sa.update(idempotency).where(mine).values(values))
             return score_id, True
 
-    def _accept(
-        self, connection: sa.Connection, interview: Interview, supersedes: str | None
-    ) -> str:
+    def _accept(self, connection: sa.Connection, interview: Interview) -> str:
         score_id, now = secrets.token_hex(16), _now()
         request = interview.request
         connection.execute(
@@ -276,16 +291,42 @@ class Store:
                 attempts=0,
             )
         )
-        if supersedes is not None:
-            self._supersede(connection, supersedes, score_id)
+        trace_id = interview.trace_id
+        _record(connection, Event(interview.owner, "score.create", score_id, trace_id=trace_id))
+        if interview.supersedes is not None:
+            self._supersede(connection, interview, score_id)
         return score_id
 
-    def _supersede(self, connection: sa.Connection, old: str, new: str) -> None:
-        connection.execute(
+    def _supersede(self, connection: sa.Connection, interview: Interview, new: str) -> None:
+        """What was erased stays cancelled; everything else ends and is kept as its policy says."""
+        old = interview.supersedes
+        assert old is not None
+        query = sa.select(scores.c.policy_region).where(scores.c.id == old)
+        policy = self._policy(connection.scalars(query).one())
+        changed = connection.execute(
             sa.update(scores)
-            .where((scores.c.id == old) & scores.c.status.notin_(("cancelled", "superseded")))
-            .values(status="superseded", superseded_by=new, updated_at=_now(), media_until=_now())
+            .where((scores.c.id == old) & scores.c.superseded_by.is_(None))
+            .values(
+                status=sa.case((scores.c.erased_at.is_(None), "superseded"), else_="cancelled"),
+                superseded_by=new,
+                updated_at=_now(),
+                media_until=_now(),
+                record_until=sa.func.coalesce(
+                    scores.c.record_until, _ahead(days=policy.record_days)
+                ),
+            )
         )
+        if not changed.rowcount:
+            raise Conflict("was_superseded")
+        _record(
+            connection,
+            Event(interview.owner, "score.supersede", old, f"by:{new}", interview.trace_id),
+        )
+
+    def discard(self, media: str) -> None:
+        """Remove a recording, unless a score names it."""
+        if not self._ids(scores.c.media == media):
+            self.vault.delete(media)
 
     # --- scoring -------------------------------------------------------------
 
@@ -337,7 +378,7 @@ class Store:
             return bool(changed.rowcount)
 
     def _end(self, attempt: Attempt, status: str, **values: Any) -> bool:
-        policy = self._policies.get(attempt.policy_region) or self._policies["default"]
+        policy = self._policy(attempt.policy_region)
         mine = (
             (scores.c.id == attempt.score_id)
             & (scores.c.status == "running")
@@ -520,6 +561,9 @@ class Store:
         with self._read() as connection:
             rows = connection.execute(query.order_by(audit_trail.c.number).limit(limit))
             return [dict(row._mapping) for row in rows]
+
+    def _policy(self, region: str) -> Policy:
+        return self._policies.get(region) or self._policies["default"]
 
     def _sealed(self, text: str, score_id: str) -> bytes:
         return self.vault.seal(text.encode(), score_id)

@@ -14,6 +14,7 @@ import base64
 import binascii
 import fcntl
 import hashlib
+import hmac
 import os
 import re
 import secrets
@@ -154,12 +155,18 @@ class Vault:
         except InvalidTag as error:
             raise VaultError(f"the value of {context} does not open with this key") from error
 
+    def fingerprint(self, value: bytes) -> str:
+        """64 hex digits, the same for the same value; it can be guessed only with the key."""
+        return hmac.digest(self._derived(b"", b"interview fingerprint 1"), value, "sha256").hex()
+
     def _path(self, name: str) -> Path:
         return self.media / name
 
     def _cipher(self, salt: bytes) -> AESGCM:
-        derived = HKDF(algorithm=SHA256(), length=32, salt=salt, info=b"interview vault 1")
-        return AESGCM(derived.derive(self._key))
+        return AESGCM(self._derived(salt, b"interview vault 1"))
+
+    def _derived(self, salt: bytes, purpose: bytes) -> bytes:
+        return HKDF(algorithm=SHA256(), length=32, salt=salt, info=purpose).derive(self._key)
 
     def _chunks(self, name: str) -> Iterator[bytes]:
         with self._path(name).open("rb") as file:

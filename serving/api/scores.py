@@ -6,7 +6,7 @@ import re
 import time
 from typing import Annotated, Any
 
-from anyio import sleep
+from anyio import CancelScope, sleep
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field
@@ -141,46 +141,43 @@ async def _accept_once(request: Request, here: Runtime, caller: Caller, key: str
         return await _accept(request, here, caller, token)
     except BaseException:
         # Only a reservation that led to no score is released.
-        here.store.release(token)
+        with CancelScope(shield=True):
+            await run_sync(here.store.release, token)
         raise
 
 
 async def _accept(request: Request, here: Runtime, caller: Caller, token: str | None) -> str:
     submission = await receive(request, here.config, here.store.vault)
+    # A cancelled request leaves this thread to its end; so the thread itself tidies up.
+    return await run_sync(_keep, here, caller, submission, token)
+
+
+def _keep(here: Runtime, caller: Caller, submission: Submission, token: str | None) -> str:
+    """Id of the score, new or of the earlier request with this key."""
     try:
-        score_id, new = await run_sync(_keep, here, caller, submission, token)
-    except BaseException as error:
-        here.store.vault.delete(submission.media)
-        if isinstance(error, Conflict):
-            raise _conflict(error) from error
-        raise
-    if not new:
-        here.store.vault.delete(submission.media)
-    return score_id
-
-
-def _keep(
-    here: Runtime, caller: Caller, submission: Submission, token: str | None
-) -> tuple[str, bool]:
-    check(submission, here, caller)
-    interview = Interview(
-        owner=caller.id,
-        request=submission.request,
-        input_sha256=submission.sha256,
-        media=submission.media,
-        suffix=submission.suffix,
-        consent=submission.consent,
-    )
-    old = submission.supersedes
-    if token is None:
-        score_id, new = here.store.accept(interview, old), True
-    else:
-        body = f"{submission.sha256} {submission.request.model_dump_json()} {old}"
-        score_id, new = here.store.accept_once(interview, token, body)
+        check(submission, here, caller)
+        interview = Interview(
+            owner=caller.id,
+            request=submission.request,
+            input_sha256=submission.sha256,
+            media=submission.media,
+            suffix=submission.suffix,
+            consent=submission.consent,
+            supersedes=submission.supersedes,
+            trace_id=trace_id.get(),
+        )
+        if token is None:
+            score_id, new = here.store.accept(interview), True
+        else:
+            score_id, new = here.store.accept_once(interview, token)
+    except Conflict as conflict:
+        raise _conflict(conflict) from conflict
+    finally:
+        # The recording stays where a score names it, whatever broke after that was written.
+        here.store.discard(submission.media)
     if new:
-        here.store.record(Event(caller.id, "score.create", score_id, trace_id=trace_id.get()))
         _put(here, score_id)
-    return score_id, new
+    return score_id
 
 
 def _put(here: Runtime, score_id: str) -> None:
@@ -231,6 +228,9 @@ def _conflict(conflict: Conflict) -> Problem:
         detail = "A request with this Idempotency-Key is still being received; try again."
         headers = {"Retry-After": str(RETRY_AFTER_S)}
         return Problem(409, "idempotency_key_in_flight", detail, headers=headers)
+    if conflict.code == "was_superseded":
+        detail = "That score was superseded already; supersede the one that took its place."
+        return Problem(409, "was_superseded", detail)
     detail = "This Idempotency-Key was used with another body; use a new key."
     return Problem(422, "idempotency_key_reused", detail)
 

@@ -156,6 +156,9 @@ def test_nothing_of_an_interview_lies_open_on_disk(
     client: httpx.Client, served: Any, wav: bytes
 ) -> None:
     ended(client, wav, transcript="我叫王芳", candidate="candidate-4711")
+    secret = {"transcript": "我叫王芳", "candidate": "candidate-4711"}
+    kept = send(client, wav, {"Idempotency-Key": "open", "Prefer": "wait=30"}, **secret)
+    assert kept.status_code == 200
     until(lambda: not recordings(served))
     assert list((served.state / "plain").iterdir()) == []
     for path in [served.log, *served.state.glob("*.db*")]:
@@ -188,6 +191,22 @@ def test_a_newer_answer_supersedes_the_older(client: httpx.Client, wav: bytes) -
     form["supersedes"] = "nobody"
     wrong = client.post("/v1/score", files={"recording": wav}, data=form)
     problem(wrong, 422, "unknown_score")
+
+
+def test_a_score_is_superseded_once_also_with_a_key(client: httpx.Client, wav: bytes) -> None:
+    old = ended(client, wav)
+    form = {"job": JOB, "supersedes": old["id"]}
+
+    def supersede(key: str) -> httpx.Response:
+        headers = {"Idempotency-Key": key}
+        return client.post("/v1/score", files={"recording": wav}, data=form, headers=headers)
+
+    first, again = supersede("newer"), supersede("newer")
+    assert (first.status_code, first.json()) == (202, again.json())
+    assert client.get(old["links"]["self"]).json()["superseded_by"] == first.json()["id"]
+    problem(supersede("another"), 409, "was_superseded")
+    form["consent"] = "consent-2026-17"
+    problem(supersede("newer"), 422, "idempotency_key_reused")
 
 
 # --- refused at the door -----------------------------------------------------

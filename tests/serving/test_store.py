@@ -1,8 +1,11 @@
 import base64
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -22,13 +25,31 @@ def owner(store: Store) -> str:
     return "owner"
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets the store's clock a number of days ahead."""
+    ahead = timedelta()
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + ahead
+
+    def set_ahead(days: float) -> None:
+        nonlocal ahead
+        ahead = timedelta(days=days)
+
+    monkeypatch.setattr("serving.store.datetime", Clock)
+    return set_ahead
+
+
 def interview(
-    store: Store, owner: str, plain: bytes = b"voice", region: str = "default"
+    store: Store, owner: str, plain: bytes = b"voice", region: str = "default", **fields: str
 ) -> Interview:
     with store.vault.new() as writer:
         writer.write(plain)
     request = ScoreRequest(job="teller", transcript=SECRET, policy_region=region)
-    return Interview(owner, request, writer.sha256, writer.name, ".wav")
+    return Interview(owner, request, writer.sha256, writer.name, ".wav", **fields)
 
 
 def finished(store: Store, owner: str, tiny: ModuleType, tmp_path: Path, **kwargs: str) -> str:
@@ -79,7 +100,7 @@ def test_a_try_that_was_overtaken_writes_nothing(
     assert store.finish(second, scored)
     assert not store.abstain(second, "silence", "Nothing was said.")
     assert store.begin(score_id) is None
-    assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+    assert [line["outcome"] for line in store.trail(score=score_id)] == ["ok", "completed"]
 
 
 def test_the_database_file_says_nothing_about_the_candidate(
@@ -162,13 +183,25 @@ def test_the_same_key_and_body_give_the_same_score(store: Store, owner: str) -> 
     with pytest.raises(Conflict) as conflict:
         store.reserve(owner, "key-1", 24)
     assert conflict.value.code == "in_flight"
-    first = store.accept_once(interview(store, owner), token, "body")
+    first = store.accept_once(interview(store, owner), token)
     again = store.reserve(owner, "key-1", 24)
-    assert store.accept_once(interview(store, owner), again, "body") == (first[0], False)
-    with pytest.raises(Conflict) as conflict:
-        store.accept_once(interview(store, owner), again, "another body")
-    assert conflict.value.code == "other_body"
+    assert store.accept_once(interview(store, owner), again) == (first[0], False)
     assert store.waiting() == [first[0]]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"plain": b"noise"}, {"region": "eu"}, {"consent": "c-2"}, {"supersedes": "0" * 32}],
+)
+def test_the_same_key_with_anything_else_in_the_body_is_told_so(
+    store: Store, owner: str, other: dict[str, Any]
+) -> None:
+    store.accept_once(interview(store, owner, consent="c-1"), store.reserve(owner, "key-1", 24))
+    again = store.reserve(owner, "key-1", 24)
+    with pytest.raises(Conflict) as conflict:
+        store.accept_once(interview(store, owner, **{"consent": "c-1", **other}), again)
+    assert conflict.value.code == "other_body"
+    assert len(store.waiting()) == 1
 
 
 def test_a_refused_request_frees_its_key_and_keys_of_others_do_not_meet(
@@ -180,7 +213,7 @@ def test_a_refused_request_frees_its_key_and_keys_of_others_do_not_meet(
     store.release(token)
     assert store.reserve(owner, "key-1", 24) != token
     with pytest.raises(Conflict) as conflict:
-        store.accept_once(interview(store, owner), token, "body")
+        store.accept_once(interview(store, owner), token)
     assert conflict.value.code == "in_flight"
     assert store.waiting() == []
 
@@ -191,7 +224,7 @@ def test_fifty_threads_with_one_key_make_one_score(store: Store, owner: str) -> 
             token = store.reserve(owner, "key-1", 24)
         except Conflict as conflict:
             return conflict.code
-        return store.accept_once(interview(store, owner), token, "body")[0]
+        return store.accept_once(interview(store, owner), token)[0]
 
     with ThreadPoolExecutor(16) as pool:
         answers = set(pool.map(send, range(50)))
@@ -201,12 +234,70 @@ def test_fifty_threads_with_one_key_make_one_score(store: Store, owner: str) -> 
 
 def test_a_newer_interview_supersedes_the_older(store: Store, owner: str) -> None:
     old = store.accept(interview(store, owner))
-    new = store.accept(interview(store, owner), supersedes=old)
+    new = store.accept(interview(store, owner, supersedes=old))
     row = store.get(old)
     assert row is not None
     assert (row.status, row.superseded_by) == ("superseded", new)
     assert store.begin(old) is None
     assert store.waiting() == [new]
+    line = store.trail(score=old)[-1]
+    assert (line["actor"], line["action"], line["outcome"]) == (
+        owner,
+        "score.supersede",
+        f"by:{new}",
+    )
+
+
+def test_what_was_superseded_is_not_superseded_again(store: Store, owner: str) -> None:
+    old = store.accept(interview(store, owner))
+    new = store.accept(interview(store, owner, supersedes=old))
+    for _ in range(2):
+        with pytest.raises(Conflict) as conflict:
+            store.accept(interview(store, owner, supersedes=old))
+        assert conflict.value.code == "was_superseded"
+        assert store.waiting() == [new]
+        store.erase(old)
+
+
+def test_a_superseded_interview_that_was_never_scored_goes_when_its_policy_says(
+    store: Store, owner: str, clock: Callable[[float], None]
+) -> None:
+    old = store.accept(interview(store, owner, region="eu"))
+    store.accept(interview(store, owner, supersedes=old))
+    clock(729)
+    assert store.sweep(24)["records"] == 0
+    assert store.status(old) == "superseded"
+    clock(731)
+    assert store.sweep(24)["records"] == 1
+    row = store.get(old)
+    assert row is not None
+    assert (row.status, row.erased_at is None) == ("cancelled", False)
+
+
+def test_an_interview_is_accepted_with_its_line_in_the_audit_trail_or_not_at_all(
+    store: Store, config: ServingConfig, owner: str
+) -> None:
+    with sqlite3.connect(config.folder / "serving.db") as raw:
+        raw.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON audit_trail "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        )
+    sent = interview(store, owner)
+    with pytest.raises(sa.exc.IntegrityError, match="full"):
+        store.accept(sent)
+    assert store.waiting() == []
+    with sqlite3.connect(config.folder / "serving.db") as raw:
+        raw.execute("DROP TRIGGER full")
+    score_id = store.accept(sent)
+    assert [line["action"] for line in store.trail(score=score_id)] == ["score.create"]
+
+
+def test_a_recording_that_a_score_names_is_not_discarded(store: Store, owner: str) -> None:
+    kept, dropped = interview(store, owner), interview(store, owner)
+    store.accept(kept)
+    store.discard(kept.media)
+    store.discard(dropped.media)
+    assert [name for name, _ in store.vault.names()] == [kept.media]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_what_is_put_in_line_is_scored_and_its_recording_removed(
     assert row is not None
     assert row.scorecard is not None
     assert row.scorecard["total"] == 25
-    assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+    assert [line["outcome"] for line in store.trail(score=score_id)] == ["ok", "completed"]
 
 
 def test_an_interview_nobody_put_in_line_is_found(
@@ -178,7 +178,7 @@ def test_killed_in_the_middle_every_accepted_interview_ends_exactly_once(
         assert row is not None
         assert row.scorecard is not None
         assert row.scorecard["total"] == pytest.approx(100 * share, abs=0.01)
-        assert [line["outcome"] for line in store.trail(score=score_id)] == ["completed"]
+        assert [line["outcome"] for line in store.trail(score=score_id)] == ["ok", "completed"]
     assert journal.read_text().count("begin") == len(ids) + 1, "only the broken one was repeated"
 
 
