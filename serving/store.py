@@ -82,7 +82,7 @@ class Attempt:
 
     score_id: str
     number: int
-    request: ScoreRequest
+    sealed_request: bytes
     media: str
     suffix: str
     policy_region: str
@@ -342,8 +342,14 @@ class Store:
             row = connection.execute(sa.select(scores).where(mine)).one_or_none()
         if row is None:
             return None
-        request = ScoreRequest.model_validate_json(self._opened(row.sealed_request, score_id))
-        return Attempt(score_id, row.attempts, request, row.media, row.suffix, row.policy_region)
+        return Attempt(
+            score_id, row.attempts, row.sealed_request, row.media, row.suffix, row.policy_region
+        )
+
+    def request(self, attempt: Attempt) -> ScoreRequest:
+        """What the caller asked for. Raises VaultError, or ValidationError for an older shape."""
+        opened = self._opened(attempt.sealed_request, attempt.score_id)
+        return ScoreRequest.model_validate_json(opened)
 
     def finish(self, attempt: Attempt, scored: Scored) -> bool:
         """Keep the scorecard under this score's id; False if it was cancelled meanwhile."""

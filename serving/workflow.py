@@ -155,10 +155,10 @@ class Worker:
         return True
 
     def _score_once(self, attempt: Attempt) -> None:
-        vault = self._store.vault
+        request = self._store.request(attempt)
         try:
-            with vault.open_plain(attempt.media, attempt.suffix) as path:
-                scored = self._score(path, attempt.request)
+            with self._store.vault.open_plain(attempt.media, attempt.suffix) as path:
+                scored = self._score(path, request)
         except UnusableRecording as unusable:
             self._store.abstain(attempt, unusable.code, str(unusable))
         else:

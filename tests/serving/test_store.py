@@ -57,7 +57,7 @@ def finished(store: Store, owner: str, tiny: ModuleType, tmp_path: Path, **kwarg
     score_id = store.accept(interview(store, owner, path.read_bytes(), **kwargs))
     attempt = store.begin(score_id)
     assert attempt is not None
-    assert store.finish(attempt, tiny.score(path, attempt.request))
+    assert store.finish(attempt, tiny.score(path, store.request(attempt)))
     return score_id
 
 
@@ -68,7 +68,7 @@ def test_an_accepted_interview_waits_and_its_request_comes_back(store: Store, ow
     attempt = store.begin(score_id)
     assert attempt is not None
     assert attempt.number == 1
-    assert attempt.request.transcript == SECRET
+    assert store.request(attempt).transcript == SECRET
     assert store.status(score_id) == "running"
 
 
@@ -95,7 +95,7 @@ def test_a_try_that_was_overtaken_writes_nothing(
     first, second = store.begin(score_id), store.begin(score_id)
     assert first is not None
     assert second is not None
-    scored = tiny.score(path, first.request)
+    scored = tiny.score(path, store.request(first))
     assert not store.finish(first, scored)
     assert store.finish(second, scored)
     assert not store.abstain(second, "silence", "Nothing was said.")
@@ -156,7 +156,7 @@ def test_a_score_erased_while_it_runs_stays_erased(
     attempt = store.begin(score_id)
     assert attempt is not None
     store.erase(score_id)
-    assert not store.finish(attempt, tiny.score(path, attempt.request))
+    assert not store.finish(attempt, tiny.score(path, store.request(attempt)))
     assert store.exhibit(score_id) is None
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import sqlalchemy as sa
 
 from data.contract import ScoreRequest
 from serving import workflow
+from serving.database import create_engine, scores
 from serving.settings import ServingConfig, load_config
 from serving.store import Interview, KeyRow, Store
+from serving.vault import Vault
 from serving.workflow import Queue, Worker
 
 HERE = Path(__file__).parent
@@ -122,6 +125,31 @@ def test_an_unusable_recording_abstains_and_a_fault_of_ours_fails_after_retries(
     broken_off = [r for r in caplog.records if r.getMessage() == "scoring broke off"]
     assert len(broken_off) == config.attempts
     assert "Wang" not in caplog.text
+
+
+@pytest.mark.parametrize("broken", ["sealed with a lost key", "of an older shape"])
+def test_a_request_that_does_not_open_fails_after_retries_and_a_person_looks_at_it(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: str,
+) -> None:
+    monkeypatch.setattr(workflow, "BACKOFF_S", 0.05)
+    score_id = accept(b"voice")
+    sealed = store.vault.seal(b'{"job": "teller", "renamed": 1}', score_id)
+    if broken == "sealed with a lost key":
+        vault = Vault(store.vault.media, store.vault.plain, os.urandom(32), 4096)
+        sealed = vault.seal(b'{"job": "teller"}', score_id)
+    with create_engine(config.database_url).begin() as connection:
+        connection.execute(sa.update(scores).values(sealed_request=sealed))
+    with working(config, store, tiny):
+        until(lambda: store.waiting() == [])
+    row = store.get(score_id)
+    assert row is not None
+    assert (row.status, row.problem_code) == ("failed", "scoring_failed")
+    assert len(store.vault.names()) == 1
 
 
 def test_a_cancelled_interview_is_not_scored(
