@@ -259,7 +259,10 @@ class Scorecard(Record):
 
 
 class KeyFrame(Record):
-    """A still that shows a measured moment. jpeg is base64."""
+    """A still that shows a measured moment. jpeg is base64.
+
+    It shows a face, so it is kept shorter than the rest: `key_frame_days` of the policy.
+    """
 
     time_s: float
     measure: str
@@ -279,7 +282,7 @@ class Curve(Record):
 
 
 class Exhibit(Record):
-    """What the report draws beside the scorecard. Personal data: kept as the recording is."""
+    """What the report draws beside the scorecard. Personal data: kept as the scorecard is."""
 
     speech_segments: tuple[tuple[float, float], ...] = ()
     level: Curve | None = None

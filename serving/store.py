@@ -360,10 +360,23 @@ class Store:
             attempt,
             scorecard.status,
             sealed_scorecard=self._sealed(text, attempt.score_id),
-            sealed_exhibit=self._sealed(scored.exhibit.model_dump_json(), attempt.score_id),
             receipt_sha256=_sha256(text),
             problem_code=code if scorecard.status == "abstained" else None,
+            **self._kept_exhibit(attempt, scored.exhibit),
         )
+
+    def _kept_exhibit(self, attempt: Attempt, exhibit: Exhibit) -> dict[str, Any]:
+        """Columns of the exhibit: its stills apart, since they show a face and go earlier."""
+        stills = Exhibit(key_frames=exhibit.key_frames)
+        rest = exhibit.model_copy(update={"key_frames": ()})
+        columns: dict[str, Any] = {
+            "sealed_exhibit": self._sealed(rest.model_dump_json(), attempt.score_id)
+        }
+        days = self._policy(attempt.policy_region).key_frame_days
+        if stills.key_frames and days:
+            columns["sealed_stills"] = self._sealed(stills.model_dump_json(), attempt.score_id)
+            columns["stills_until"] = _ahead(days=days)
+        return columns
 
     def abstain(self, attempt: Attempt, code: str, detail: str) -> bool:
         """The recording cannot be scored; `detail` tells the candidate what to do."""
@@ -434,13 +447,19 @@ class Store:
 
     def exhibit(self, score_id: str) -> tuple[Scorecard, Exhibit] | None:
         """What the report is drawn from; None where there is no scorecard (any more)."""
-        query = sa.select(scores.c.sealed_scorecard, scores.c.sealed_exhibit)
+        query = sa.select(
+            scores.c.sealed_scorecard, scores.c.sealed_exhibit, scores.c.sealed_stills
+        )
         with self._read() as connection:
             row = connection.execute(query.where(scores.c.id == score_id)).one_or_none()
         if row is None or row.sealed_scorecard is None:
             return None
         scorecard = Scorecard.model_validate_json(self._opened(row.sealed_scorecard, score_id))
-        return scorecard, Exhibit.model_validate_json(self._opened(row.sealed_exhibit, score_id))
+        exhibit = Exhibit.model_validate_json(self._opened(row.sealed_exhibit, score_id))
+        if row.sealed_stills is not None:
+            stills = Exhibit.model_validate_json(self._opened(row.sealed_stills, score_id))
+            exhibit = exhibit.model_copy(update={"key_frames": stills.key_frames})
+        return scorecard, exhibit
 
     def counts(self) -> dict[tuple[str, str], int]:
         """(status, problem code or "") -> number of scores."""
@@ -471,6 +490,7 @@ class Store:
                     sealed_request=None,
                     sealed_scorecard=None,
                     sealed_exhibit=None,
+                    sealed_stills=None,
                     problem_detail=None,
                     media=None,
                     consent="",
@@ -495,18 +515,25 @@ class Store:
             connection.execute(sa.update(scores).where(due).values(media=None))
 
     def sweep(self, idempotency_hours: float) -> dict[str, int]:
-        """Remove what its date has passed: how many recordings, records, stray files."""
+        """Remove what its date has passed: how many recordings, stills, records, stray files."""
         media = self._ids(scores.c.media.is_not(None) & (scores.c.media_until <= _now()))
         records = self._ids(scores.c.erased_at.is_(None) & (scores.c.record_until <= _now()))
         with self._write() as connection:
             old = idempotency.c.created_at < _ago(hours=idempotency_hours)
             connection.execute(sa.delete(idempotency).where(old))
+            shown = scores.c.sealed_stills.is_not(None) & (scores.c.stills_until <= _now())
+            stills = connection.execute(sa.update(scores).where(shown).values(sealed_stills=None))
         for score_id in media:
             self.delete_media(score_id)
         for score_id in records:
             self.erase(score_id)
             self.record(Event("worker", "score.erase", score_id, "retention"))
-        return {"media": len(media), "records": len(records), "strays": self._clear_strays()}
+        return {
+            "media": len(media),
+            "stills": stills.rowcount,
+            "records": len(records),
+            "strays": self._clear_strays(),
+        }
 
     def _ids(self, condition: sa.ColumnElement[bool]) -> list[str]:
         query = sa.select(scores.c.id).where(condition).order_by(scores.c.created_at)

@@ -2,6 +2,7 @@ import base64
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from types import ModuleType
@@ -10,13 +11,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from data.contract import ContractMismatch, ScoreRequest
+from data.contract import ContractMismatch, Curve, Exhibit, KeyFrame, ScoreRequest
 from serving.database import create_engine
 from serving.settings import ServingConfig
 from serving.store import Conflict, Event, Interview, KeyRow, Store
 from serving.vault import KEY_VARIABLE
 
 SECRET = "我叫王芳"
+EXHIBIT = Exhibit(
+    expression=(Curve(name="smile", unit="1", meaning="", times_s=(0,), values=(0.8,)),),
+    key_frames=(KeyFrame(time_s=1, measure="smile", value=0.8, unit="1", jpeg="/9j/4AAQ"),),
+)
 
 
 @pytest.fixture
@@ -57,7 +62,8 @@ def finished(store: Store, owner: str, tiny: ModuleType, tmp_path: Path, **kwarg
     score_id = store.accept(interview(store, owner, path.read_bytes(), **kwargs))
     attempt = store.begin(score_id)
     assert attempt is not None
-    assert store.finish(attempt, tiny.score(path, store.request(attempt)))
+    scored = replace(tiny.score(path, store.request(attempt)), exhibit=EXHIBIT)
+    assert store.finish(attempt, scored)
     return score_id
 
 
@@ -144,8 +150,8 @@ def test_erasing_leaves_the_receipt_and_nothing_else(
     assert store.vault.names() == []
     assert not store.erase(score_id)
     with sqlite3.connect(config.folder / "serving.db") as raw:
-        row = raw.execute("SELECT sealed_request, sealed_scorecard, sealed_exhibit FROM scores")
-        assert row.fetchone() == (None, None, None)
+        sealed = "sealed_request, sealed_scorecard, sealed_exhibit, sealed_stills"
+        assert raw.execute(f"SELECT {sealed} FROM scores").fetchone() == (None,) * 4
 
 
 def test_a_score_erased_while_it_runs_stays_erased(
@@ -171,11 +177,44 @@ def test_the_sweep_removes_what_is_past_its_date_and_stray_uploads_of_yesterday(
     os.utime(store.vault.media / stray, (0, 0))
     with sqlite3.connect(config.folder / "serving.db") as raw:
         raw.execute("UPDATE scores SET record_until = '2026-01-01T00:00:00Z' WHERE id = ?", [past])
-    assert store.sweep(24) == {"media": 2, "records": 1, "strays": 1}
+    assert store.sweep(24) == {"media": 2, "stills": 0, "records": 1, "strays": 1}
     assert store.vault.names() == []
     assert store.status(kept) == "completed"
     assert store.status(past) == "cancelled"
-    assert store.sweep(24) == {"media": 0, "records": 0, "strays": 0}
+    assert store.sweep(24) == {"media": 0, "stills": 0, "records": 0, "strays": 0}
+
+
+def shown(store: Store, score_id: str) -> tuple[int, int]:
+    """Stills and curves of the report."""
+    drawn = store.exhibit(score_id)
+    assert drawn is not None
+    return len(drawn[1].key_frames), len(drawn[1].expression)
+
+
+def test_stills_of_the_face_go_before_the_record_and_at_once_where_none_are_kept(
+    store: Store,
+    config: ServingConfig,
+    owner: str,
+    tiny: ModuleType,
+    tmp_path: Path,
+    clock: Callable[[float], None],
+) -> None:
+    ids = {
+        region: finished(store, owner, tiny, tmp_path, region=region) for region in config.policies
+    }
+    assert {region: shown(store, one) for region, one in ids.items()} == {
+        "default": (1, 1),
+        "cn": (1, 1),
+        "eu": (0, 1),
+        "us-nyc": (1, 1),
+        "us-il": (1, 1),
+    }
+    clock(29)
+    assert store.sweep(24)["stills"] == 0
+    clock(31)
+    assert store.sweep(24)["stills"] == 4
+    assert {shown(store, one) for one in ids.values()} == {(0, 1)}
+    assert store.sweep(24)["stills"] == 0
 
 
 def test_the_same_key_and_body_give_the_same_score(store: Store, owner: str) -> None:
