@@ -33,6 +33,10 @@ START, END, FIRST_TEXT = 50258, 50257, 50364
 """Whisper base, multilingual: start of transcript, end of text, first id after the special ones."""
 
 
+ALIGNMENT_HEADS = [[3, 1], [4, 2], [4, 3], [4, 7], [5, 1], [5, 2], [5, 4], [5, 6]]
+"""Whisper base: layer and head of the cross attention that words are timed by."""
+
+
 def missing() -> list[str]:
     """Packages of the usual stack that are not installed."""
     return [name for name in ("transformers", "torch", "librosa", "cv2") if find_spec(name) is None]
@@ -82,7 +86,7 @@ class Peer:
         return PeerRun(sound_s, words_s, pitch_s, face_s, frames)
 
     def words(self, waveform: Waveform, tokens: int | None = None) -> int:
-        """Tokens generated, `tokens` for each window of 30 s."""
+        """Tokens generated with their times, `tokens` for each window of 30 s."""
         import torch
 
         wanted, generated = tokens or self.tokens, 0
@@ -90,15 +94,17 @@ class Peer:
             piece = waveform[start : start + WINDOW_S * SAMPLE_RATE]
             mel = self.log_mel(piece, sampling_rate=SAMPLE_RATE, return_tensors="pt")
             with torch.inference_mode():
-                ids = self.whisper.generate(
+                found = self.whisper.generate(
                     mel.input_features,
                     min_new_tokens=wanted,
                     max_new_tokens=wanted,
                     num_beams=1,
                     do_sample=False,
                     use_cache=True,
+                    return_dict_in_generate=True,
+                    return_token_timestamps=True,
                 )
-            generated += int(ids.shape[-1])
+            generated += int(found.sequences.shape[-1])
         return generated
 
     def pitch(self, waveform: Waveform) -> float:
@@ -184,6 +190,8 @@ def _whisper() -> tuple[Any, Any]:
         max_length=448,
         return_timestamps=False,
         is_multilingual=False,
+        alignment_heads=ALIGNMENT_HEADS,
+        median_filter_width=7,
     )
     return model, transformers.WhisperFeatureExtractor(feature_size=80)
 

@@ -31,7 +31,10 @@ GOAL_RATIO = 5.0
 
 PARTS = {
     "sound": ("decode the sound", "the same decoder"),
-    "words": ("find speech, encode, words with times", "log-mel, Whisper base float32, greedy"),
+    "words": (
+        "find speech, encode, words with times",
+        "log-mel, Whisper base float32, greedy, times",
+    ),
     "pitch": ("F0, measures of delivery, features", "librosa.pyin"),
     "face": ("decode, face when it moves, curves, stills", "OpenCV, FaceLandmarker, every frame"),
     "scores": ("heads, content, evidence", "none"),

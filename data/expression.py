@@ -386,66 +386,97 @@ def expression_series(
 ) -> ExpressionSeries:
     """The face over time.
 
-    frames : at `config.quick_rate_hz`. Where the picture of the face rests, only
+    frames : at `config.quick_rate_hz`. Where the picture of the eyes rests, only
         `config.rate_hz` of them are analysed, and never more than `mean_rate_hz` on
-        average, so that a restless minute does not take three times as long.
+        average, so that a restless minute does not take twice as long.
     kept : collects the stills for `key_frames`; None keeps no picture
     """
     config = tracker.config
-    times: list[float] = []
-    looks: list[Look] = []
-    luma: list[float] = []
-    offered, height, last_s, thumbnail = 0, 0, 0.0, np.empty(0)
+    seen = _Seen()
+    offered, height, last_s = 0, 0, 0.0
     for frame in frames:
-        offered, height, last_s = offered + 1, frame.image.shape[0], frame.time_s
-        if looks and not _wanted(frame, times, looks[-1], thumbnail, config):
+        offered, last_s = offered + 1, frame.time_s
+        if seen.looks and not seen.asks_for(frame, config):
             continue
-        look = tracker.look(frame.image)
-        times.append(frame.time_s)
-        looks.append(look)
-        luma.append(_luma(frame.image))
-        thumbnail = _thumbnail(frame.image, look.box)
+        look, height = tracker.look(frame.image), frame.image.shape[0]
+        seen.add(frame, look)
         if kept is not None:
             kept.offer(frame.time_s, frame.image, look.values)
     if kept is not None:
         kept.finish()
     offered_hz = (offered - 1) / last_s if last_s > 0 else 0.0
     return ExpressionSeries(
-        times_s=np.array(times),
-        values=np.array([look.values for look in looks]).reshape(-1, len(EXPRESSION.columns)),
-        faces=np.array([look.faces for look in looks], dtype=np.int64),
-        brightness=np.array(luma),
+        times_s=np.array(seen.times_s),
+        values=np.array([look.values for look in seen.looks]).reshape(-1, len(EXPRESSION.columns)),
+        faces=np.array([look.faces for look in seen.looks], dtype=np.int64),
+        brightness=np.array(seen.brightness),
         offered_hz=offered_hz,
         height=height,
     )
 
 
-def _wanted(
-    frame: Frame, times: list[float], last: Look, thumbnail: Floats, config: ExpressionConfig
-) -> bool:
-    """True when the regular time has passed, or the face's picture changed and the mean allows.
+@dataclass
+class _Seen:
+    """The frames analysed so far, and the one whose picture showed nothing new.
 
-    times : of the frames analysed so far
-    thumbnail : of the last of them, around its face
+    Where the eyes' picture changes between two frames, the first is added with the values
+    of the last analysed one, which it resembled: straight lines between analysed frames
+    would begin a blink long before it.
     """
-    # half a frame of slack: 3 frames at 15 a second are 0.2 s but for rounding
-    if frame.time_s - times[-1] >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz:
-        return True
-    if len(times) >= config.mean_rate_hz * (frame.time_s + 1):
-        return False
-    difference = np.abs(_thumbnail(frame.image, last.box) - thumbnail)
-    return bool(np.percentile(difference, 97) > config.quick_change * (thumbnail.std() + 2))
+
+    times_s: list[float] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)
+    brightness: list[float] = field(default_factory=list)
+    analysed: int = 0
+    analysed_s: float = 0.0
+    eyes: Floats = field(default_factory=lambda: np.empty(0))
+    unchanged_s: float | None = None
+
+    def asks_for(self, frame: Frame, config: ExpressionConfig) -> bool:
+        """True when it is time, or the eyes' picture changed and the mean allows."""
+        # half a frame of slack: 5 frames at 15 a second are a third of a second but for rounding
+        due = frame.time_s - self.analysed_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz
+        if not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
+            return False
+        change = np.abs(_eyes(frame.luma, self.looks[-1].box) - self.eyes)
+        changed = np.percentile(change, 97) > config.quick_change * (self.eyes.std() + 2)
+        if changed and self.unchanged_s is not None:
+            self._append(self.unchanged_s, self.looks[-1], self.brightness[-1])
+        self.unchanged_s = frame.time_s
+        return bool(due or changed)
+
+    def add(self, frame: Frame, look: Look) -> None:
+        """Take in an analysed frame."""
+        self._append(frame.time_s, look, _luma(frame.image))
+        self.analysed += 1
+        self.analysed_s = frame.time_s
+        self.eyes = _eyes(frame.luma, look.box)
+        self.unchanged_s = None
+
+    def _append(self, time_s: float, look: Look, brightness: float) -> None:
+        self.times_s.append(time_s)
+        self.looks.append(look)
+        self.brightness.append(brightness)
 
 
-def _thumbnail(image: Image, box: tuple[float, float, float, float] | None) -> Floats:
-    """(32, 32) luma of the face's place in the picture, or of the whole picture."""
-    height, width = image.shape[:2]
+EYES = (0.18, 0.48)
+"""Top and bottom of the band of a face that holds eyes and brows, in shares of its height."""
+
+
+def _eyes(luma: Image, box: tuple[float, float, float, float] | None) -> Floats:
+    """(32, 32) of the eyes' place in the picture (height, width), or of the whole picture.
+
+    A mouth that speaks does not change it; a blink, a look aside or a turned head does.
+    """
+    height, width = luma.shape
     left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
+    if box is not None:
+        top, bottom = (top + share * (bottom - top) for share in EYES)
     rows = slice(max(0, int(top * height)), max(int(top * height) + 2, int(bottom * height)))
     columns = slice(max(0, int(left * width)), max(int(left * width) + 2, int(right * width)))
-    crop = image[rows, columns, 1]
+    crop = luma[rows, columns]
     if crop.size == 0:
-        crop = image[..., 1]
+        crop = luma
     return np.asarray(cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.float64)
 
 
@@ -633,6 +664,9 @@ def _gaze(
     table: dict[str, Floats], seen: npt.NDArray[np.bool_], config: ExpressionConfig
 ) -> dict[str, float]:
     toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
+    closed = _lids_closed(table, seen, config)
+    # behind closed lids the gaze counts as where it was before
+    toward = toward[np.maximum.accumulate(np.where(closed, 0, np.arange(len(closed))))]
     away = [end - start for start, end in _runs(seen & ~toward)]
     return {
         "gaze_to_camera_share": float(toward[seen].mean()),
@@ -716,8 +750,7 @@ def _blinks(
     usable = seen & (np.abs(np.nan_to_num(table["head_yaw"], nan=180)) < config.blink_side_deg)
     if usable.sum() / config.quick_rate_hz < config.min_face_s:
         return {"blink_rate": None, "blink_duration": None}
-    aperture = table["eye_aperture"]
-    closed = usable & (aperture < config.blink_aperture * np.median(aperture[usable]))
+    closed = _lids_closed(table, usable, config)
     durations = [(end - start) / config.quick_rate_hz for start, end in _runs(closed)]
     blinks = [duration for duration in durations if duration <= config.blink_max_s]
     minutes = float(usable.sum()) / config.quick_rate_hz / 60
@@ -725,6 +758,15 @@ def _blinks(
         "blink_rate": len(blinks) / minutes,
         "blink_duration": float(np.mean(blinks)) if blinks else None,
     }
+
+
+def _lids_closed(
+    table: dict[str, Floats], among: npt.NDArray[np.bool_], config: ExpressionConfig
+) -> npt.NDArray[np.bool_]:
+    """Where the lids are nearer than is usual for this person among these frames."""
+    aperture = table["eye_aperture"]
+    usual = np.median(aperture[among])
+    return np.asarray(among & (aperture < config.blink_aperture * usual))
 
 
 def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:

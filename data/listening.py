@@ -8,7 +8,6 @@ behind it (without at least some seconds of silence its decoder invents words).
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from faster_whisper import WhisperModel
 from faster_whisper.vad import VadOptions, get_speech_timestamps
 from pydantic import Field
+from scipy.ndimage import median_filter
 
 import configs
 from data import assets
@@ -28,9 +28,6 @@ from data.recording import Waveform
 
 ENCODER_RATE = 50
 """Encoder outputs a second."""
-
-MEL_RATE = 100
-"""Log-mel frames a second."""
 
 Segment = tuple[float, float]
 """(start, end) in seconds from the start of the recording."""
@@ -47,6 +44,9 @@ class ListeningConfig(Record):
     min_pause_s: float = Field(gt=0, description="a silence this long separates two segments")
     min_segment_s: float = Field(gt=0, description="speech shorter than this is noise")
     level_db: float = Field(description="level the loud frames are brought to, dBFS")
+    sounding_db: float = Field(
+        gt=0, description="quieter than the loudest by more is not this person's speech"
+    )
     silence_db: float = Field(description="loud frames below this are silence, dBFS")
 
 
@@ -86,7 +86,11 @@ def identity(config: ListeningConfig | None = None) -> str:
 class Listener:
     """Voice activity and encoder, loaded once."""
 
-    def __init__(self, config: ListeningConfig | None = None, *, threads: int = 0) -> None:
+    def __init__(self, config: ListeningConfig | None = None) -> None:
+        """One thread: the face is looked at beside it, and more would wait for each other.
+
+        With two threads and another process on the machine, 40 s took 28 CPU s for 11.
+        """
         self.config = config or configs.load("listening", ListeningConfig)
         folder = Path(self.config.encoder)
         self.folder = folder if folder.is_dir() else assets.fetch(self.config.encoder)
@@ -94,13 +98,13 @@ class Listener:
             str(self.folder),
             device="cpu",
             compute_type=self.config.compute_type,
-            cpu_threads=threads or min(4, os.cpu_count() or 1),
+            cpu_threads=1,
             local_files_only=True,
         )
 
     def listen(self, waveform: Waveform) -> Listening:
         """Segments and encoded windows; both empty where nobody speaks."""
-        level_db = loud_level_db(waveform)
+        level_db = loud_level_db(waveform, self.config.sounding_db)
         if level_db < self.config.silence_db:
             return Listening(waveform, (), ())
         gain = 10 ** ((self.config.level_db - level_db) / 20)
@@ -134,14 +138,22 @@ class Listener:
         return Window(start_s, end_s, encoding, states)
 
 
-def loud_level_db(waveform: Waveform) -> float:
-    """Level of the loud tenth of 20 ms frames, dBFS; -inf for digital silence."""
+def loud_level_db(waveform: Waveform, sounding_db: float) -> float:
+    """Level of the loud tenth of what sounds, dBFS of 20 ms frames; -inf for digital silence.
+
+    What sounds lies within `sounding_db` of the loudest tenth of a second, so that
+    neither a click nor minutes of silence around a short answer move the level.
+    """
     size = SAMPLE_RATE // 50
     if len(waveform) < size:
         return float("-inf")
     frames = waveform[: len(waveform) // size * size].reshape(-1, size)
-    power = float(np.percentile(np.mean(frames.astype(np.float64) ** 2, axis=1), 90))
-    return float(10 * np.log10(power)) if power > 0 else float("-inf")
+    power = np.mean(frames.astype(np.float64) ** 2, axis=1)
+    loudest = float(median_filter(power, size=5, mode="nearest").max())
+    if loudest <= 0:
+        return float("-inf")
+    sounding = power[power > loudest * 10 ** (-sounding_db / 10)]
+    return float(10 * np.log10(np.percentile(sounding, 90)))
 
 
 def cut_at_pauses(segments: Sequence[Segment], *, longest_s: float) -> list[Segment]:

@@ -210,7 +210,7 @@ def test_the_smiling_photo_smiles_all_the_time_and_looks_at_the_camera(
     measures = expression_measures(blinking, CONFIG)
     assert measures["smile_share"] == 1
     assert measures["smile_intensity"] > 0.8
-    assert measures["gaze_to_camera_share"] > 0.9
+    assert measures["gaze_to_camera_share"] > 0.98, "a blink is no look aside"
 
 
 def test_every_measure_of_the_contract_is_given() -> None:
@@ -279,7 +279,9 @@ def test_a_gap_without_a_face_is_marked_and_not_bridged() -> None:
     assert not missing[(times < 3.9) | (times > 6.1)].any()
     features, mask = head_input(series, CONFIG)
     assert (features[mask == 0] == 0).all()
-    assert mask.mean() == pytest.approx(0.8, abs=0.03)
+    assert mask.mean() == pytest.approx(0.8, abs=0.04)
+    _, steady = regular(series, CONFIG.rate_hz, max_gap_s=CONFIG.max_gap_s)
+    missing = np.isnan(steady[:, 0])
     smile = curves(series, CONFIG)[0]
     assert {value for value in smile.values if value is not None} == {0.5}
     assert sum(value is None for value in smile.values) == int(missing.sum())

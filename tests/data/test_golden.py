@@ -47,7 +47,7 @@ def extracted(name: str) -> Blocks:
 def _speech() -> Blocks:
     waveform = open_recording(SAMPLE).waveform
     assert waveform is not None
-    features = speech_features(Listener(threads=1).listen(waveform))
+    features = speech_features(Listener().listen(waveform))
     row = features.rows.mean(axis=0)
     encoded = row[: len(SPEECH_STATISTICS) * ENCODER_WIDTH]
     blocks = np.split(encoded, len(SPEECH_STATISTICS))

@@ -114,8 +114,16 @@ def test_speech_is_cut_at_its_longest_pause():
 
 
 def test_full_scale_is_0_dbfs_and_silence_is_minus_infinity():
-    assert loud_level_db(np.ones(RATE, "f4")) == pytest.approx(0)
-    assert loud_level_db(np.zeros(RATE, "f4")) == float("-inf")
+    assert loud_level_db(np.ones(RATE, "f4"), 40) == pytest.approx(0)
+    assert loud_level_db(np.zeros(RATE, "f4"), 40) == float("-inf")
+
+
+def test_a_short_answer_in_minutes_of_silence_keeps_its_level():
+    answer = (0.1 * np.random.default_rng(0).normal(size=8 * RATE)).astype("f4")
+    around = np.zeros(160 * RATE, "f4")
+    around[RATE] = 1.0  # a click
+    level_db = loud_level_db(np.concatenate([around, answer]), 40)
+    assert level_db == pytest.approx(loud_level_db(answer, 40), abs=0.1)
 
 
 @pytest.fixture(scope="module")
