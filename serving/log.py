@@ -11,6 +11,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from pathlib import Path
 
 log = logging.getLogger("interview")
 
@@ -37,6 +38,16 @@ class JsonLines(logging.Formatter):
             line["error"] = record.exc_info[0].__name__
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def place(error: BaseException) -> str:
+    """file:line that raised the error; empty where it was never raised."""
+    deepest = error.__traceback__
+    while deepest is not None and deepest.tb_next is not None:
+        deepest = deepest.tb_next
+    if deepest is None:
+        return ""
+    return f"{Path(deepest.tb_frame.f_code.co_filename).name}:{deepest.tb_lineno}"
 
 
 def configure() -> None:

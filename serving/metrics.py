@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
+from serving.log import log
 from serving.store import OPEN, Store
 
 LATENCY_S = (0.005, 0.025, 0.1, 0.5, 2, 10, 60)
@@ -55,8 +56,17 @@ class StoreNumbers:
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Scores by status and code, those that wait, and whether models are loaded."""
-        counts = self._store.counts()
+        """Whether models are loaded and the database answers; scores by status, those that wait."""
+        loaded = float(self._ready())
+        yield GaugeMetricFamily("interview_models_loaded", "1 when scoring is possible", loaded)
+        try:
+            counts = self._store.counts()
+        except Exception as error:
+            # The numbers of this process are needed most when the database is away.
+            log.error("store not counted", extra={"error": type(error).__name__})
+            yield GaugeMetricFamily("interview_database_up", "1 when it answers", 0)
+            return
+        yield GaugeMetricFamily("interview_database_up", "1 when it answers", 1)
         scores = GaugeMetricFamily(
             "interview_scores", "scores kept, by status and code", labels=("status", "code")
         )
@@ -65,5 +75,3 @@ class StoreNumbers:
         yield scores
         waiting = sum(count for (status, _), count in counts.items() if status in OPEN)
         yield GaugeMetricFamily("interview_queue_depth", "accepted and not ended", value=waiting)
-        loaded = float(self._ready())
-        yield GaugeMetricFamily("interview_models_loaded", "1 when scoring is possible", loaded)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +16,7 @@ import numpy.typing as npt
 import onnxruntime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from data.assets import file_sha256
 from data.contract import (
@@ -32,10 +37,20 @@ FEATURE_SETS: dict[str, FeatureSet] = {
 }
 """Registered name -> the features its head reads; `weights` reads scores."""
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""MLflow's codes for a name, alias or version that a registry in order has not got."""
+
+
+class RegistryUnavailable(ConnectionError):
+    """The registry does not answer; it may in a moment."""
+
 
 @dataclass(frozen=True)
 class LoadedVersion:
-    """One registered version, checked. folder : its files on this machine."""
+    """One registered version, checked.
+
+    folder : its files on this machine, removed when the version is let go of
+    """
 
     name: str
     version: str
@@ -87,13 +102,19 @@ class LoadedVersion:
 
 
 def load_champions(config: RegistryConfig | None = None) -> dict[str, LoadedVersion]:
-    """The champion of every name. Raises ContractMismatch naming what does not fit."""
+    """The champion of every name.
+
+    Raises ContractMismatch naming what does not fit; RegistryUnavailable.
+    """
     client = _client(config or registry())
     return {name: _load(client, name) for name in NAMES}
 
 
 def load_version(name: str, version: str, config: RegistryConfig | None = None) -> LoadedVersion:
-    """Any registered version, e.g. to replay an old scorecard. Raises ContractMismatch."""
+    """Any registered version, e.g. to replay an old scorecard.
+
+    Raises ContractMismatch where there is none that fits; RegistryUnavailable.
+    """
     client = _client(config or registry())
     return _load(client, name, version)
 
@@ -106,6 +127,8 @@ def _client(config: RegistryConfig) -> MlflowClient:
             f"The registry cannot be read by this code, which has MLflow {mlflow.__version__}; "
             f"a newer one may have written it. {error.message}"
         ) from error
+    except SQLAlchemyError as error:
+        raise _unavailable(config.uri, error) from error
 
 
 def _load(client: MlflowClient, name: str, version: str | None = None) -> LoadedVersion:
@@ -117,22 +140,48 @@ def _load(client: MlflowClient, name: str, version: str | None = None) -> Loaded
             else client.get_model_version_by_alias(name, "champion")
         )
     except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise _unavailable(client.tracking_uri, error) from error
         raise ContractMismatch(
-            f"The registry at {_shown(client)} has no {wanted} of {name}: {error.message} "
-            "Run `python -m training starter` to register the starter versions, or "
-            f"`python -m training promote {name} VERSION`."
+            f"The registry at {_shown(client.tracking_uri)} has no {wanted} of {name}: "
+            f"{error.message} Run `python -m training starter` to register the starter "
+            f"versions, or `python -m training promote {name} VERSION`."
         ) from error
-    folder = Path(
-        mlflow.artifacts.download_artifacts(
-            artifact_uri=found.source, tracking_uri=client.tracking_uri
+    # A copy of our own, so that it is known who may delete it: MLflow gives the registry's
+    # own folder where that lies on this machine, else a new one at each call.
+    copy = tempfile.mkdtemp(prefix=f"interview-{name}-")
+    try:
+        folder = _downloaded(client, str(found.source), copy)
+        loaded = LoadedVersion(name, str(found.version), folder, _manifest(folder, name))
+    except BaseException:
+        shutil.rmtree(copy, ignore_errors=True)
+        raise
+    weakref.finalize(loaded, shutil.rmtree, copy, ignore_errors=True)
+    return loaded
+
+
+def _downloaded(client: MlflowClient, source: str, copy: str) -> Path:
+    # Its progress bar would stand between the lines of a log that programs read.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    try:
+        found = mlflow.artifacts.download_artifacts(
+            artifact_uri=source, tracking_uri=client.tracking_uri, dst_path=copy
         )
+    except Exception as error:  # each kind of store has its own
+        raise _unavailable(source, error) from error
+    return Path(found)
+
+
+def _unavailable(address: str, error: Exception) -> RegistryUnavailable:
+    # Not the message: an address may hold a password.
+    reason = type(error.__cause__ or error).__name__
+    return RegistryUnavailable(
+        f"Nothing can be had from the registry, {_shown(address)} ({reason})."
     )
-    manifest = _manifest(folder, name)
-    return LoadedVersion(name, str(found.version), folder, manifest)
 
 
-def _shown(client: MlflowClient) -> str:
-    return str(client.tracking_uri).rsplit("@", maxsplit=1)[-1]
+def _shown(address: str) -> str:
+    return address.rsplit("@", maxsplit=1)[-1]
 
 
 def _manifest(folder: Path, name: str) -> Manifest:

@@ -19,9 +19,9 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses=problems(503))
-async def readyz(here: Here) -> Response:
-    """The models are loaded and fit this code; 503 says which do not."""
-    if problem := here.unready():
+def readyz(here: Here) -> Response:
+    """The models are loaded and fit this code, and the database answers; 503 says what not."""
+    if problem := here.unready() or here.cut_off():
         raise problem
     versions = {name: version.version for name, version in (here.champions or {}).items()}
     return JSONResponse({"status": "ready", "versions": versions})

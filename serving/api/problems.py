@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,7 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from serving.log import log, trace_id
+from serving.log import log, place, trace_id
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:interview-scoring:problem:"
@@ -119,12 +118,6 @@ def install(app: FastAPI) -> None:
 
 def unexpected(error: BaseException) -> Problem:
     """A fault of ours: logged by type and place, told by trace id only."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = ""
-    if place is not None:
-        where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}"
-    log.error("request broke off", extra={"error": type(error).__name__, "place": where})
+    log.error("request broke off", extra={"error": type(error).__name__, "place": place(error)})
     detail = "The service broke. Quote the trace id when you report it; retrying is safe."
     return Problem(500, "internal_error", detail)

@@ -1,8 +1,10 @@
+import gc
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,12 +12,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from data.assets import AssetUnavailable
 from data.contract import ContractMismatch
+from data.expression import FaceTracker
+from data.registry import RegistryConfig
 from serving.api.access import create_key
+from serving.api.problems import Problem
 from serving.application import application
 from serving.gate import Gate
-from serving.runtime import Models, Runtime, Version
+from serving.models import LoadedVersion, RegistryUnavailable, load_champions, load_version
+from serving.pulse import Pulse
+from serving.runtime import Models, Runtime, Version, patiently, registered
 from serving.settings import ServingConfig, load_config
+from serving.workflow import Score
 
 
 def nothing(name: str, version: str) -> Version:
@@ -165,3 +174,164 @@ def test_json_nested_too_deeply_is_the_callers_fault(tiny: ModuleType, body: str
             "/v1/score", content=body, headers={"Content-Type": "application/json"}
         )
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def starting(
+    runtime_models: Models, **changes: Any
+) -> AbstractContextManager[tuple[Runtime, TestClient]]:
+    return running(load_config(**{"workers": 0, **changes}), lambda: runtime_models)
+
+
+def refusal(client: TestClient, code: str) -> dict[str, Any]:
+    until(lambda: client.get("/readyz").json().get("code") == code)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+@pytest.mark.usefixtures("config")
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionError("The registry at flows.example does not answer."), "registry_unavailable"),
+        (AssetUnavailable("a.task could not be had. Tried: x, y"), "asset_unavailable"),
+    ],
+)
+def test_a_registry_or_weights_away_at_start_are_asked_for_again_and_named_meanwhile(
+    tiny: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    code: str,
+) -> None:
+    monkeypatch.setattr("serving.runtime.RETRY_S", (0.01,))
+    back = threading.Event()
+
+    def champions() -> Mapping[str, Version]:
+        if not back.is_set():
+            raise error
+        return {"speech": tiny.TinyVersion()}
+
+    with starting(Models(champions, nothing, unused)) as (_, client):
+        assert refusal(client, code)["detail"] == str(error)
+        back.set()
+        until(lambda: client.get("/readyz").status_code == 200)
+    logged = [vars(record).get("detail") for record in caplog.records]
+    assert str(error) in logged
+
+
+@pytest.mark.usefixtures("config")
+def test_a_service_is_stopped_while_it_waits_for_the_registry() -> None:
+    def champions() -> Mapping[str, Version]:
+        raise ConnectionError("away")
+
+    with starting(Models(champions, nothing, unused)) as (runtime, client):
+        refusal(client, "registry_unavailable")
+    assert not runtime._loading.is_alive()
+
+
+@pytest.mark.usefixtures("config")
+def test_an_error_nobody_foresaw_is_told_and_logged_with_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def champions() -> Mapping[str, Version]:
+        raise ZeroDivisionError("Wang Fang said this")
+
+    line = champions.__code__.co_firstlineno + 1
+    with starting(Models(champions, nothing, unused)) as (_, client):
+        detail = refusal(client, "models_failed")["detail"]
+    assert f"ZeroDivisionError at test_runtime.py:{line}" in detail
+    assert detail in [vars(record).get("detail") for record in caplog.records]
+    assert "Wang" not in detail + caplog.text
+
+
+@pytest.mark.usefixtures("config")
+def test_a_database_that_is_gone_is_a_service_not_ready_and_metrics_still_answer(
+    tiny: ModuleType, tmp_path: Path
+) -> None:
+    with ready(tiny) as (_, client):
+        assert "interview_database_up 1.0" in client.get("/metrics").text
+        state = tmp_path / "state"
+        state.rename(tmp_path / "unmounted")
+        assert refusal(client, "database_unreachable")["detail"]
+        assert client.get("/healthz").status_code == 200
+        (tmp_path / "unmounted").rename(state)
+        until(lambda: client.get("/readyz").status_code == 200)
+
+
+def test_a_database_that_accepts_and_never_answers_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pulse = Pulse(f"postgresql://u:p@127.0.0.1:{silent.getsockname()[1]}/x")
+        assert not pulse.beats(within_s=0.05)
+        assert not pulse.beats(within_s=0.05)
+        assert len([t for t in threading.enumerate() if t.name.endswith("(_ask)")]) == 1
+
+
+@pytest.mark.usefixtures("config")
+def test_the_scorer_is_closed_after_the_worker_has_stopped(tiny: ModuleType) -> None:
+    events: list[str] = []
+
+    @contextmanager
+    def scorer(config: ServingConfig) -> Iterator[Score]:
+        events.append("opened")
+        yield tiny.score
+        events.append("closed")
+
+    models = Models(lambda: {"speech": tiny.TinyVersion()}, nothing, scorer)
+    with starting(models, workers=1) as (_, client):
+        until(lambda: client.get("/readyz").status_code == 200)
+        assert events == ["opened"]
+    assert events == ["opened", "closed"]
+
+
+@pytest.mark.usefixtures("starters")
+def test_what_the_registered_scorer_holds_of_the_face_model_is_given_back() -> None:
+    with registered().scorer(load_config()) as score:
+        tracker: FaceTracker = score.__self__.tracker  # type: ignore[attr-defined]
+        assert tracker._landmarker._handle is not None
+    assert tracker._landmarker._handle is None
+
+
+@pytest.mark.usefixtures("starters")
+def test_a_version_is_fetched_once_and_its_files_go_when_it_is_let_go_of() -> None:
+    find = registered().version
+    first = find("weights", "1")
+    assert isinstance(first, LoadedVersion)
+    assert find("weights", "1") is first
+    folder = first.folder
+    assert folder.is_dir()
+    del first, find
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_a_registry_that_does_not_answer_is_told_from_one_that_lacks_a_version() -> None:
+    away = RegistryConfig(uri="http://u:secret@127.0.0.1:9", artifacts="", experiment="")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9") as caught:
+            load_champions(away)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("starters")
+@pytest.mark.parametrize("version", ["99", "abc"])
+def test_a_version_the_registry_lacks_is_no_version(version: str) -> None:
+    with pytest.raises(ContractMismatch, match=version):
+        load_version("speech", version)
+
+
+def test_a_worker_told_to_stop_while_it_waits_leaves() -> None:
+    stopping, seen = threading.Event(), []
+
+    def note(problem: Problem) -> None:
+        seen.append(problem.code)
+        stopping.set()
+
+    def away() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        patiently(away, stopping, note)
+    assert seen == ["registry_unavailable"]

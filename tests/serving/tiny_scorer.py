@@ -8,6 +8,7 @@ import hashlib
 import os
 import time
 import wave
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,7 +121,7 @@ class TinyVersion:
 
 def models() -> Models:
     """The tiny scorer and its one version, where the service expects the registry's."""
-    return Models(lambda: {"speech": TinyVersion()}, _no_other, lambda config: score)
+    return Models(lambda: {"speech": TinyVersion()}, _no_other, lambda config: nullcontext(score))
 
 
 def _no_other(name: str, version: str) -> Version:
