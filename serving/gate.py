@@ -11,13 +11,16 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.api.problems import Problem, respond, unexpected
-from serving.api.uploads import too_large
+from serving.api.uploads import body_too_large, too_large
 from serving.log import log, trace_id
 from serving.runtime import Runtime
 
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 QUIET = ("/healthz", "/readyz", "/metrics")
 """Probes are counted and not logged."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Counted by name; a caller may send any other word, and each would be a series of its own."""
 
 CLIENT_LEFT = 499
 """Counted, never sent: the caller hung up first."""
@@ -57,12 +60,12 @@ class Gate:
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` that raises Problem 413 at the limit, and asks for nothing beyond it."""
         limits = self._runtime.config.limits
-        limit = limits.request_bytes
+        limit, beyond = limits.request_bytes, body_too_large(limits.request_bytes)
         if scope["path"] == "/v1/score":
-            limit += limits.upload_bytes
+            limit, beyond = limit + limits.upload_bytes, too_large(limits.upload_bytes)
         declared = Headers(scope=scope).get("content-length", "0")
         if declared.isdigit() and int(declared) > limit:
-            raise too_large(limits.upload_bytes)
+            raise beyond
         received = 0
 
         async def limited() -> Message:
@@ -70,16 +73,17 @@ class Gate:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise too_large(limits.upload_bytes)
+                raise beyond
             return message
 
         return limited
 
     def _note(self, scope: Scope, status: int, duration_s: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
-        self._runtime.metrics.count(scope["method"], route, status, duration_s)
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        self._runtime.metrics.count(method, route, status, duration_s)
         if route not in QUIET:
-            fields = {"method": scope["method"], "route": route, "status": status}
+            fields = {"method": method, "route": route, "status": status}
             log.info("answered", extra={**fields, "duration_ms": round(1000 * duration_s, 1)})
 
 

@@ -216,7 +216,7 @@ class Form:
             return
         self._fields_bytes += len(part)
         if self._fields_bytes > self._limits.request_bytes:
-            raise Problem(413, "request_too_large", "The fields beside the recording are too long.")
+            raise body_too_large(self._limits.request_bytes)
         self._value += part
 
     def _end(self) -> None:
@@ -245,7 +245,7 @@ async def _json(
     async for chunk in request.stream():
         body += chunk
         if len(body) > config.limits.request_bytes:
-            raise Problem(413, "request_too_large", "The JSON body is too long.")
+            raise body_too_large(config.limits.request_bytes)
     try:
         given = json.loads(body)
         url, wanted = given["url"], given["request"]
@@ -304,6 +304,12 @@ def too_large(limit: int) -> Problem:
     """A recording beyond the limit; the rest of the body is not read."""
     detail = f"A recording may have {limit} bytes here. Send a smaller or a compressed one."
     return Problem(413, "recording_too_large", detail, headers={"Connection": "close"})
+
+
+def body_too_large(limit: int) -> Problem:
+    """What stands beside a recording, or alone, is beyond its limit."""
+    detail = f"A body, not counting a recording, may have {limit} bytes here."
+    return Problem(413, "request_too_large", detail, headers={"Connection": "close"})
 
 
 def _suffix(name: str) -> str:

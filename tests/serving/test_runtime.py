@@ -335,3 +335,35 @@ def test_a_worker_told_to_stop_while_it_waits_leaves() -> None:
     with pytest.raises(ConnectionError):
         patiently(away, stopping, note)
     assert seen == ["registry_unavailable"]
+
+
+@pytest.mark.usefixtures("config")
+def test_a_body_beyond_the_limit_is_told_the_limit_that_held_where_it_was_sent(
+    tiny: ModuleType,
+) -> None:
+    with ready(tiny) as (runtime, client):
+        limits = runtime.config.limits
+
+        def refused(path: str, size: int, **headers: str) -> str:
+            declared = {"Content-Length": str(size), **headers}
+            answer = client.post(path, content=b"x", headers=declared)
+            assert answer.status_code == 413
+            return f"{answer.json()['code']}: {answer.json()['detail']}"
+
+        elsewhere = refused("/v1/models", limits.request_bytes + 1)
+        assert elsewhere.startswith("request_too_large")
+        assert f" {limits.request_bytes} bytes" in elsewhere
+        recording = refused("/v1/score", limits.upload_bytes + limits.request_bytes + 1)
+        assert recording.startswith("recording_too_large")
+        assert f" {limits.upload_bytes} bytes" in recording
+
+
+@pytest.mark.usefixtures("config")
+def test_a_method_that_somebody_made_up_adds_no_series(tiny: ModuleType) -> None:
+    with ready(tiny) as (_, client):
+        for method in ("BREW", "X1", "X2"):
+            client.request(method, "/v1/models")
+        text = client.get("/metrics").text
+    series = [line for line in text.splitlines() if line.startswith("interview_requests_total{")]
+    methods = {line.split('method="')[1].split('"')[0] for line in series}
+    assert methods == {"GET", "other"}
