@@ -47,9 +47,7 @@ def total(
         return Total(None, None, None, _why_not(scores, asked, job, share), asked)
     used = {name: asked[name] / sum(asked[n] for n in counted) for name in counted}
     value = sum(weight * counted[name].score for name, weight in used.items())
-    half_width = math.sqrt(
-        sum((w * (counted[n].high - counted[n].low) / 2) ** 2 for n, w in used.items())
-    )
+    half_width = math.sqrt(sum((w * _half_width(counted[n])) ** 2 for n, w in used.items()))
     return Total(
         value=round(value, 2),
         low=round(max(0.0, value - half_width), 2),
@@ -57,6 +55,14 @@ def total(
         reason="",
         weights=used,
     )
+
+
+def _half_width(score: Score) -> float:
+    """Of the interval before its ends were cut to the scale.
+
+    The interval lies evenly about the score, so its longer side is whole, unless both are cut.
+    """
+    return max(score.high - score.score, score.score - score.low)
 
 
 def _why_not(scores: tuple[Score, ...], asked: dict[str, float], job: Job, share: float) -> str:
