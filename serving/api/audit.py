@@ -8,9 +8,17 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from serving.api.problems import problems
-from serving.api.state import Auditor, Here
+from serving.api.state import SCORE_ID, Auditor, Here
 from serving.log import trace_id
 from serving.store import Event
+
+LAST = 2**31 - 1
+"""Largest number the trail may reach: PostgreSQL's INTEGER."""
+
+ScoreId = Annotated[
+    str | None, Query(pattern=SCORE_ID, description="only what was done to this score")
+]
+After = Annotated[int, Query(ge=0, le=LAST, description="number of the last line already seen")]
 
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
@@ -33,12 +41,12 @@ class Trail(BaseModel):
     lines: list[Line]
 
 
-@router.get("", responses=problems(401, 403))
+@router.get("", responses=problems(401, 403, 422))
 def trail(
     here: Here,
     caller: Auditor,
-    score: Annotated[str | None, Query(description="only what was done to this score")] = None,
-    after: Annotated[int, Query(ge=0, description="number of the last line already seen")] = 0,
+    score: ScoreId = None,
+    after: After = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Trail:
     """The audit trail, which only grows; reading it is a line of it."""

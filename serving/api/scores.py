@@ -9,14 +9,14 @@ from typing import Annotated, Any
 from anyio import CancelScope, sleep
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from data.contract import Scorecard, ScoreRequest
 from data.jobs import Job, UnknownQuestion
 from serving.api.access import Caller
-from serving.api.problems import TYPE, Problem, ProblemDetail, problems
-from serving.api.state import Eraser, Here, Reader, Scorer
+from serving.api.problems import TYPE, Problem, ProblemDetail, invalid, problems
+from serving.api.state import SCORE_ID, Eraser, Here, Reader, Scorer
 from serving.api.uploads import RECORDING, Submission, receive
 from serving.log import log, trace_id
 from serving.report import render_report
@@ -55,6 +55,20 @@ class Accepted(BaseModel):
     links: dict[str, str]
 
 
+class Envelope(BaseModel):
+    """What is said about the interview, and not about how it is scored."""
+
+    consent: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="reference of the candidate's consent",
+    )
+    supersedes: str | None = Field(
+        None, pattern=SCORE_ID, description="id of a score that this one replaces"
+    )
+
+
 MULTIPART: dict[str, Any] = {
     "type": "object",
     "required": [RECORDING],
@@ -69,8 +83,7 @@ MULTIPART: dict[str, Any] = {
             "description": "ScoreRequest as JSON; or send each of its fields as a form field",
         },
         **ScoreRequest.model_json_schema()["properties"],
-        "consent": {"type": "string", "description": "reference of the candidate's consent"},
-        "supersedes": {"type": "string", "description": "id of a score that this one replaces"},
+        **Envelope.model_json_schema()["properties"],
     },
 }
 
@@ -81,8 +94,7 @@ FROM_URL: dict[str, Any] = {
     "properties": {
         "url": {"type": "string", "description": "under one of the configured `allowed_urls`"},
         "request": ScoreRequest.model_json_schema(),
-        "consent": {"type": "string"},
-        "supersedes": {"type": "string"},
+        **Envelope.model_json_schema()["properties"],
     },
 }
 
@@ -191,6 +203,10 @@ def _put(here: Runtime, score_id: str) -> None:
 def check(submission: Submission, here: Runtime, caller: Caller) -> None:
     """Raises Problem 422 for what no worker could score, naming what there is."""
     request = submission.request
+    try:
+        Envelope(consent=submission.consent, supersedes=submission.supersedes)
+    except ValidationError as error:
+        raise invalid(error) from error
     _check_job(request, here.jobs)
     policy = here.config.policies.get(request.policy_region)
     if policy is None:
@@ -220,7 +236,8 @@ def _check_job(request: ScoreRequest, jobs: dict[str, Job]) -> None:
     try:
         job.question(request.question)
     except UnknownQuestion as error:
-        raise Problem(422, "unknown_question", f"{error}.".capitalize()) from error
+        text = str(error)
+        raise Problem(422, "unknown_question", f"{text[0].upper()}{text[1:]}.") from error
 
 
 def _conflict(conflict: Conflict) -> Problem:
@@ -284,7 +301,8 @@ def report(score_id: str, here: Here, caller: Reader) -> Response:
         raise Problem(410, "score_erased", "This score was erased; only its receipt is left.")
     if drawn is None:
         detail = f"There is no report: the score is {row.status}."
-        raise Problem(409, "no_scorecard", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if row.status in OPEN else {}
+        raise Problem(409, "no_scorecard", detail, headers=headers)
     here.store.record(Event(caller.id, "report.read", score_id, trace_id=trace_id.get()))
     scorecard, exhibit = drawn
     page = render_report(scorecard, exhibit)
@@ -307,7 +325,7 @@ def erase(score_id: str, here: Here, caller: Eraser) -> Response:
 
 
 def _visible(here: Runtime, caller: Caller, score_id: str) -> ScoreRow:
-    row = here.store.get(score_id)
+    row = here.store.get(score_id) if re.fullmatch(SCORE_ID, score_id) else None
     if row is None or not caller.may_see(row.owner):
         raise Problem(404, "unknown_score", "There is no such score.")
     return row

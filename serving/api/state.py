@@ -11,6 +11,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from serving.api.access import Caller, Right, identify, require
 from serving.runtime import Runtime
 
+SCORE_ID = r"^[0-9a-f]{32}$"
+"""A score's id; no other text is looked up in the database."""
+
 BEARER = HTTPBearer(auto_error=False, description="an API key: iv_…")
 
 

@@ -1,5 +1,6 @@
 """The same store, queue and seats on PostgreSQL, where its server is installed."""
 
+import json
 import os
 import shutil
 import signal
@@ -11,16 +12,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from fastapi import FastAPI
+from starlette.testclient import TestClient
 
 from data.contract import ContractMismatch, ScoreRequest
 from serving import workflow
+from serving.api.access import create_key
+from serving.application import application
 from serving.database import create_engine, metadata
+from serving.runtime import Runtime
 from serving.seats import Seats
 from serving.settings import DATABASE_VARIABLE, ServingConfig, load_config
 from serving.store import Conflict, Event, Interview, KeyRow, Store
@@ -52,7 +59,8 @@ def server() -> Iterator[str]:
         port = probe.getsockname()[1]
     quiet = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL}
     subprocess.run([initdb, "-D", folder / "db", "-U", "postgres", "-N"], check=True, **quiet)
-    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+    settings = ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+    options = ["-p", str(port), "-k", str(folder), *settings]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen([postgres, "-D", folder / "db", *options], stderr=log, **quiet)
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
@@ -134,6 +142,63 @@ def test_fifty_requests_with_one_key_make_one_score(store: Store) -> None:
             answers = set(pool.map(send, [round_] * 50))
             assert len(answers - {"in_flight"}) == 1
     assert len(store.waiting()) == 10
+
+
+@pytest.fixture
+def client(config: ServingConfig, store: Store, tiny: ModuleType) -> Iterator[TestClient]:
+    """The application on this database; it accepts, and nobody scores."""
+    runtime = Runtime(config.model_copy(update={"workers": 0}), tiny.models)
+    runtime.start()
+    until(lambda: runtime.unready() is None)
+    headers = {"Authorization": f"Bearer {create_key(store, 'admin')}"}
+    with TestClient(application(runtime), headers=headers, raise_server_exceptions=False) as opened:
+        yield opened
+    runtime.stop()
+
+
+def test_what_no_column_holds_is_refused(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(b"voice")
+    runtime = cast(FastAPI, client.app).state.runtime
+    runtime.config = runtime.config.model_copy(update={"allowed_urls": (str(tmp_path),)})
+    envelopes = [{"consent": text} for text in ("a\0b", "a\ud800b")]
+    envelopes += [{"supersedes": text} for text in ("\0", "\ud800", "nobody", "0" * 32)]
+    for envelope in envelopes:
+        body = {"url": str(tmp_path / "a.wav"), "request": {"job": "teller"}, **envelope}
+        headers = {"Content-Type": "application/json"}
+        answer = client.post("/v1/score", content=json.dumps(body), headers=headers)
+        assert answer.status_code == 422, answer.text
+    assert runtime.store.vault.names() == []
+    assert runtime.store.waiting() == []
+
+
+def test_an_address_that_no_column_holds_is_refused(client: TestClient) -> None:
+    expected = {
+        "/v1/scores/%00": 404,
+        "/v1/scores/%ED%A0%80": 404,
+        "/v1/scores/" + "0" * 41: 404,
+        "/v1/scores/%00/report": 404,
+        "/v1/audit?score=%00": 422,
+        "/v1/audit?score=" + "0" * 41: 422,
+        "/v1/audit?score=" + "0" * 32: 200,
+        f"/v1/audit?after={2**31}": 422,
+        f"/v1/audit?after={2**31 - 1}": 200,
+    }
+    assert {path: client.get(path).status_code for path in expected} == expected
+    assert client.delete("/v1/scores/%00").status_code == 404
+
+
+def test_a_score_is_superseded_with_a_key(client: TestClient, store: Store) -> None:
+    def send(key: str, **fields: str) -> Any:
+        form = {"job": "teller", "transcript": "我叫王芳", **fields}
+        headers = {"Idempotency-Key": key}
+        return client.post("/v1/score", files={"recording": b"a"}, data=form, headers=headers)
+
+    old = send("first").json()["id"]
+    assert send("first").json()["id"] == old
+    new = send("second", supersedes=old).json()["id"]
+    assert store.waiting() == [new]
+    assert send("third", supersedes=old).status_code == 409
+    assert store.waiting() == [new]
 
 
 def ours(name: str | None, kind: str, _: object) -> bool:

@@ -150,6 +150,7 @@ def test_a_text_file_abstains_and_says_so(client: httpx.Client) -> None:
     assert "record again" in answer["problem"]["detail"]
     waiting = client.get(answer["links"]["self"] + "/report")
     problem(waiting, 409, "no_scorecard")
+    assert "retry-after" not in waiting.headers, "it will not change any more"
 
 
 def test_nothing_of_an_interview_lies_open_on_disk(
@@ -188,7 +189,7 @@ def test_a_newer_answer_supersedes_the_older(client: httpx.Client, wav: bytes) -
     new = client.post("/v1/score", files={"recording": wav}, data=form).json()
     found = client.get(old["links"]["self"]).json()
     assert (found["status"], found["superseded_by"]) == ("superseded", new["id"])
-    form["supersedes"] = "nobody"
+    form["supersedes"] = "0" * 32
     wrong = client.post("/v1/score", files={"recording": wav}, data=form)
     problem(wrong, 422, "unknown_score")
 
@@ -216,7 +217,7 @@ def test_a_score_is_superseded_once_also_with_a_key(client: httpx.Client, wav: b
     ("fields", "code", "named"),
     [
         ({"job": "astronaut"}, "unknown_job", "teller"),
-        ({"question": "astronaut"}, "unknown_question", "teller"),
+        ({"question": "Moon"}, "unknown_question", "Unknown question 'Moon'; job 'teller' has"),
         ({"policy_region": "mars"}, "unknown_policy_region", "us-nyc"),
         ({"policy_region": "cn"}, "consent_missing", "consent"),
         ({"accommodations": ["no_sleep"]}, "invalid_request", "wrong fields"),
