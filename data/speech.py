@@ -73,20 +73,21 @@ class Pitch:
 
 
 def speech_features(
-    listening: Listening, transcript: Transcript | None = None, config: SpeechConfig | None = None
+    listening: Listening, transcript: Transcript | None = None, sound: Sound | None = None
 ) -> SpeechFeatures:
     """Rows for the head and measures for people; no rows where nobody speaks.
 
     transcript : recognised words with times. Sentences that they end are stretches of
         their own, and filled pauses are counted in them; without words an answer is taken
         for one sentence, as the rated utterances are, and filled pauses are None
+    sound : of this listening, where it was computed beside the words
     """
-    config = config or configs.load("speech_measures", SpeechConfig)
+    config = configs.load("speech_measures", SpeechConfig)
     ends_s = sentence_ends(transcript)
     if not listening.segments:
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
         return SpeechFeatures(nothing, (), dict.fromkeys(_NAMES))
-    sound = sound_of(listening, config)
+    sound = sound or sound_of(listening)
     stretches, rows = [], []
     for window in listening.windows:
         for stretch in _stretches(window, listening.segments, ends_s, config):
@@ -114,8 +115,9 @@ class Sound:
     pitch: Pitch
 
 
-def sound_of(listening: Listening, config: SpeechConfig) -> Sound:
+def sound_of(listening: Listening) -> Sound:
     """Level and F0 of the normalised waveform."""
+    config = configs.load("speech_measures", SpeechConfig)
     pitch = fundamental_frequency(listening.waveform, config)
     return Sound(*level(listening.waveform), pitch)
 

@@ -7,7 +7,7 @@ each other; only the total joins them, by the job's weights.
 from __future__ import annotations
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from data.jobs import Job, Question
 from data.jobs import job as job_named
 from data.listening import Listener, Listening
 from data.recording import Recording, audio_quality, base_quality, open_recording
-from data.speech import level, speech_features
+from data.speech import Sound, level, sound_of, speech_features
 from data.transcript import Recogniser, supplied
 from data.weights import read_weights
 from serving.competency import score_competency
@@ -62,6 +62,7 @@ class Heard:
     """
 
     listening: Listening
+    sound: Sound | None
     recognised: Transcript
     transcript: Transcript
     quality: Quality
@@ -108,9 +109,9 @@ class Scorer:
         """
         job, question, policy = self.check(request)
         recording = open_recording(path)
-        with ThreadPoolExecutor(1) as beside:
+        with ThreadPoolExecutor(2) as beside:
             face = beside.submit(self._see, recording, request, policy)
-            heard = self._hear(recording, request, job)
+            heard = self._hear(recording, request, job, beside)
             outcome = _join(
                 self._speech(heard, recording, request),
                 self._competency(heard, recording, request, job, question),
@@ -127,20 +128,24 @@ class Scorer:
             raise UnknownRegion(f"unknown policy region {request.policy_region!r}; known: {known}")
         return job, question, self.policies[request.policy_region]
 
-    def _hear(self, recording: Recording, request: ScoreRequest, job: Job) -> Heard:
+    def _hear(
+        self, recording: Recording, request: ScoreRequest, job: Job, beside: Executor
+    ) -> Heard:
         quality = base_quality(recording)
         expected = request.language or job.language
         silent = Transcript(text="", language="und", language_probability=0, source="recognised")
         written = supplied(request.transcript, expected) if request.transcript else None
         if recording.waveform is None:
             nothing = Listening(np.zeros(0, np.float32), (), ())
-            return Heard(nothing, silent, written or silent, quality)
+            return Heard(nothing, None, silent, written or silent, quality)
         listening = self.listener.listen(recording.waveform)
+        sound = beside.submit(sound_of, listening) if listening.segments else None
         quality = quality.model_copy(
             update=audio_quality(recording.waveform, list(listening.segments))
         )
         recognised = self.recogniser.transcribe(listening, expected=expected)
-        return Heard(listening, recognised, written or recognised, quality)
+        heard = sound.result() if sound is not None else None
+        return Heard(listening, heard, recognised, written or recognised, quality)
 
     def _speech(self, heard: Heard, recording: Recording, request: ScoreRequest) -> Outcome:
         version = self.versions["speech"]
@@ -149,7 +154,7 @@ class Scorer:
             return refused("speech", names, "accommodation", "Not scored at the candidate's wish.")
         if recording.audio_problem is not None:
             return refused("speech", names, *recording.audio_problem)
-        features = speech_features(heard.listening, heard.recognised)
+        features = speech_features(heard.listening, heard.recognised, heard.sound)
         spoken = heard.recognised.language
         return score_speech(version, features, spoken, heard.quality, self.config)
 

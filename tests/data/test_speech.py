@@ -31,7 +31,7 @@ def voice(seconds: float, hz: float = 220, level: float = 0.2) -> np.ndarray:
 
 
 def measured(waveform: np.ndarray, *segments: tuple[float, float]) -> dict[str, float | None]:
-    return measures(segments, sound_of(Listening(waveform, segments, ()), CONFIG), CONFIG)
+    return measures(segments, sound_of(Listening(waveform, segments, ())), CONFIG)
 
 
 @pytest.mark.parametrize("hz", [80, 110, 220, 400])
@@ -76,7 +76,7 @@ def test_five_bursts_in_two_seconds_are_five_nuclei_and_two_and_a_half_a_second(
         start = int((0.1 + 0.4 * i) * RATE)
         envelope[start : start + RATE // 5] = np.hanning(RATE // 5)
     waveform = (voice(2) * envelope).astype("f4")
-    sound = sound_of(Listening(waveform, ((0, 2),), ()), CONFIG)
+    sound = sound_of(Listening(waveform, ((0, 2),), ()))
     assert len(syllable_nuclei(sound, [(0, 2)], CONFIG)) == 5
     assert measures([(0, 2)], sound, CONFIG)["speech_rate"] == pytest.approx(2.5)
 
