@@ -1,21 +1,24 @@
 """Media file → waveform, frames and what the recording allows.
 
-Everything PyAV's FFmpeg decodes is read (mp4, webm, mov, m4a, mp3, wav, flac, ogg,
-opus, amr, …) and SILK by its own library. Audio and video are read in two passes
-over the file, each in order, so an hour of video never sits in memory.
+PyAV's FFmpeg reads the containers of `CONTAINERS`, SILK has its own library. Audio and
+video are read in two passes over the file, each in order, so an hour of video never
+sits in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
 import pysilk
+from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
 from pydantic import Field
@@ -23,11 +26,31 @@ from pydantic import Field
 import configs
 from data.assets import file_sha256
 from data.contract import SAMPLE_RATE, Quality, Record, UnusableRecording
+from data.truncation import ends_early, states_length
 
 Waveform = npt.NDArray[np.float32]
 """(samples,) mono at SAMPLE_RATE, full scale is 1."""
 
+CONTAINERS = ("mov", "matroska", "mp3", "wav", "flac", "ogg", "amr", "aac")
+"""FFmpeg's names: mov is mp4, m4a and 3gp too, matroska is webm. Others are not opened:
+its playlists (HLS, concat) would read other files of this machine, or of the net."""
+
+Problem = tuple[str, str]
+"""(code, sentence) why a track is not used."""
+
+NO_AUDIO_TRACK = ("no_audio_track", "The recording has no audio track.")
+
+RATES_HZ = (4_000, 384_000)
+"""Lowest and highest sample rate that is resampled; a rate of a gigahertz in the header of a
+small file takes the resampler a minute."""
+
+CHANNELS = 8
+"""Most that are averaged: PyAV reads past the end of a frame that has more, and crashes."""
+
 SILK_HEADERS = (b"#!SILK_V3", b"\x02#!SILK_V3")
+SILK_PACKET_S = 0.02
+"""Shortest a SILK packet decodes to; an empty one is filled in."""
+
 FULL_SCALE = 0.999
 """A sample at or above this counts as clipped."""
 
@@ -64,16 +87,31 @@ class Recording:
     sha256: str
     duration_s: float
     waveform: Waveform | None
-    audio_problem: tuple[str, str] | None
-    video_problem: tuple[str, str] | None
+    audio_problem: Problem | None
+    video_problem: Problem | None
     width: int | None
     height: int | None
-    frame_side: int = field(repr=False, default=640)
+    config: RecordingConfig = field(repr=False)
 
     def frames(self, rate_hz: float) -> Iterator[Frame]:
-        """Frames nearest after each tick of `rate_hz`, in order; nothing without video."""
+        """Frames nearest after each tick of `rate_hz`, in order; nothing without video.
+
+        They end where the picture cannot be read on, and at `max_duration_s`.
+        """
         if self.video_problem is None:
-            yield from _frames(self.path, rate_hz, self.frame_side)
+            yield from _frames(self.path, rate_hz, self.config)
+
+
+@dataclass(frozen=True)
+class _Tracks:
+    """What a container says of itself. *_s : None where it does not say."""
+
+    audio_problem: Problem | None
+    video_problem: Problem | None
+    width: int | None
+    height: int | None
+    stated_s: float | None
+    stated_audio_s: float | None
 
 
 def open_recording(path: Path, config: RecordingConfig | None = None) -> Recording:
@@ -87,31 +125,15 @@ def open_recording(path: Path, config: RecordingConfig | None = None) -> Recordi
         raise UnusableRecording("empty_file", "The file has 0 bytes; send the recording again.")
     if _is_silk(path):
         return _from_silk(path, config)
-    if _is_cut_wave(path):
-        raise UnusableRecording("truncated", "The WAVE file is shorter than its header says.")
-    with _open(path) as container:
-        if not container.streams.audio and not container.streams.video:
-            raise UnusableRecording("no_tracks", "The file has neither audio nor video.")
-        stated_s = _stated_duration(container)
-        if stated_s is not None and stated_s > config.max_duration_s:
-            raise _too_long(stated_s, config)
-        video = container.streams.video[0] if container.streams.video else None
-        width, height = (video.width, video.height) if video else (None, None)
-        has_audio = bool(container.streams.audio)
-        stated_audio_s = _stream_duration(container.streams.audio[0]) if has_audio else None
-    waveform, audio_problem = _decode_audio(path, config) if has_audio else (None, _NO_AUDIO)
-    audio_s = len(waveform) / SAMPLE_RATE if waveform is not None else 0.0
-    if (
-        stated_audio_s
-        and waveform is not None
-        and audio_s < config.truncated_below * stated_audio_s
-    ):
-        raise UnusableRecording(
-            "truncated",
-            f"The file says it holds {stated_audio_s:.1f} s of sound but only {audio_s:.1f} s "
-            "could be read; it was cut off on the way. Send it again.",
-        )
-    duration_s = audio_s or stated_s or 0.0
+    tracks = _tracks(path, config)
+    if tracks.stated_s is not None and tracks.stated_s > config.max_duration_s:
+        raise _too_long(tracks.stated_s, config)
+    sound, reached_s = _read(path, config)
+    waveform, audio_problem = sound.waveform, tracks.audio_problem
+    if waveform is None and audio_problem is None:
+        audio_problem = ("no_audio", "The audio track holds no sound that can be decoded.")
+    _require_whole(path, tracks, sound.duration_s, reached_s, config)
+    duration_s = sound.duration_s or tracks.stated_s or reached_s
     if waveform is not None and duration_s < config.min_duration_s:
         raise _too_short(duration_s, config)
     return Recording(
@@ -120,28 +142,28 @@ def open_recording(path: Path, config: RecordingConfig | None = None) -> Recordi
         duration_s=duration_s,
         waveform=waveform,
         audio_problem=audio_problem,
-        video_problem=_video_problem(width, height, config),
-        width=width,
-        height=height,
-        frame_side=config.frame_side,
+        video_problem=tracks.video_problem,
+        width=tracks.width,
+        height=tracks.height,
+        config=config,
     )
-
-
-_NO_AUDIO = ("no_audio_track", "The recording has no audio track.")
 
 
 def audio_quality(waveform: Waveform, segments: list[tuple[float, float]]) -> dict[str, float]:
     """Clipping, signal-to-noise and bandwidth of the parts where someone speaks.
 
-    segments : (start, end) of speech in seconds
+    segments : (start, end) of speech in seconds; without any, clipping is of the whole
     snr_db : level of speech over level outside it, at most 60; absent when less than
         0.3 s lies outside speech
     """
-    quality = {"clipping_ratio": float(np.mean(np.abs(waveform) >= FULL_SCALE))}
     spoken = np.zeros(len(waveform), dtype=bool)
     for start_s, end_s in segments:
         spoken[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)] = True
-    quality["speech_s"] = float(spoken.sum() / SAMPLE_RATE)
+    heard = waveform[spoken] if spoken.any() else waveform
+    quality = {
+        "clipping_ratio": float(np.mean(np.abs(heard) >= FULL_SCALE)),
+        "speech_s": float(spoken.sum() / SAMPLE_RATE),
+    }
     if not spoken.any():
         return quality
     quality["bandwidth_hz"] = _bandwidth_hz(waveform[spoken])
@@ -175,24 +197,62 @@ def _bandwidth_hz(speech: Waveform, floor_db: float = -60.0) -> float:
 
 
 def _open(path: Path) -> av.container.InputContainer:
+    allowed = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(
+            f"file:{path.resolve()}", container_options=allowed, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError) as error:
         raise UnusableRecording(
             "not_media",
             "The file is not a recording that can be read, or it is cut off before its index. "
-            "Send mp4, webm, mov, m4a, mp3, wav, flac, ogg, opus, amr or silk.",
+            "Send mp4, webm, mov, m4a, mp3, aac, wav, flac, ogg, opus, amr or silk.",
         ) from error
 
 
-def _stated_duration(container: av.container.InputContainer) -> float | None:
-    return container.duration / av.time_base if container.duration else None
+def _tracks(path: Path, config: RecordingConfig) -> _Tracks:
+    with _open(path) as container:
+        audio = next(iter(container.streams.audio), None)
+        video = next(iter(container.streams.video), None)
+        if audio is None and video is None:
+            raise UnusableRecording("no_tracks", "The file has neither audio nor video.")
+        stated = states_length(path, container.format.name)
+        size = None if video is None or video.codec_context is None else (video.width, video.height)
+        return _Tracks(
+            audio_problem=None
+            if audio
+            else ("no_audio_track", "The recording has no audio track."),
+            video_problem=_video_problem(video is not None, size, config),
+            width=size[0] if size else None,
+            height=size[1] if size else None,
+            stated_s=container.duration / av.time_base if stated and container.duration else None,
+            stated_audio_s=_stream_duration(audio) if stated and audio else None,
+        )
 
 
 def _stream_duration(stream: av.AudioStream) -> float | None:
     if stream.duration is None or stream.time_base is None:
         return None
     return float(stream.duration * stream.time_base)
+
+
+def _require_whole(
+    path: Path, tracks: _Tracks, audio_s: float, reached_s: float, config: RecordingConfig
+) -> None:
+    """Raises UnusableRecording where the file says it is longer than what could be read."""
+    if ends_early(path):
+        raise UnusableRecording(
+            "truncated", "The file breaks off in the middle of its data. Send it again."
+        )
+    stated_s, read_s = tracks.stated_s, reached_s
+    if tracks.stated_audio_s and audio_s:
+        stated_s, read_s = tracks.stated_audio_s, audio_s
+    if stated_s and read_s < config.truncated_below * stated_s:
+        raise UnusableRecording(
+            "truncated",
+            f"The file says it lasts {stated_s:.1f} s but only {read_s:.1f} s could be read; it "
+            "was cut off on the way. Send it again.",
+        )
 
 
 def _too_long(duration_s: float, config: RecordingConfig) -> UnusableRecording:
@@ -212,10 +272,14 @@ def _too_short(duration_s: float, config: RecordingConfig) -> UnusableRecording:
 
 
 def _video_problem(
-    width: int | None, height: int | None, config: RecordingConfig
-) -> tuple[str, str] | None:
-    if width is None or height is None:
+    has_track: bool, size: tuple[int, int] | None, config: RecordingConfig
+) -> Problem | None:
+    """size : (width, height), None where nothing here decodes the track."""
+    if not has_track:
         return "no_video", "The recording has no video track."
+    if size is None:
+        return "no_video", "The video track is in a format that cannot be decoded."
+    width, height = size
     if width * height > config.max_pixels:
         return (
             "video_too_large",
@@ -227,36 +291,90 @@ def _video_problem(
     return None
 
 
-def _decode_audio(
-    path: Path, config: RecordingConfig
-) -> tuple[Waveform | None, tuple[str, str] | None]:
-    """Mean of the channels, float32 at SAMPLE_RATE; broken packets are passed over."""
-    resampler = AudioResampler(format="fltp", rate=SAMPLE_RATE)
-    blocks: list[Waveform] = []
-    samples = 0
-    with _open(path) as container:
-        for packet in container.demux(audio=0):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError:
-                continue
-            for frame in frames:
-                for block in resampler.resample(frame):
-                    blocks.append(block.to_ndarray().mean(axis=0))
-                    samples += len(blocks[-1])
-            if samples > config.max_duration_s * SAMPLE_RATE:
-                raise _too_long(samples / SAMPLE_RATE, config)
-    if blocks:
-        blocks += [block.to_ndarray().mean(axis=0) for block in resampler.resample(None)]
-    if not samples:
-        return None, ("no_audio", "The audio track holds no sound that can be decoded.")
-    return np.concatenate(blocks).astype(np.float32, copy=False), None
+class _Sound:
+    """Decoded frames, whose format may change on the way → one waveform."""
+
+    def __init__(self) -> None:
+        self._format: tuple[str, str, int] | None = None
+        self._resampler: AudioResampler | None = None
+        self._blocks: list[Waveform] = []
+        self._samples = 0
+
+    @property
+    def duration_s(self) -> float:
+        return self._samples / SAMPLE_RATE
+
+    @property
+    def waveform(self) -> Waveform | None:
+        """Mean of the channels; None where nothing was decoded."""
+        if not self._samples:
+            return None
+        return np.concatenate(self._blocks).astype(np.float32, copy=False)
+
+    def add(self, packet: av.Packet[Any]) -> None:
+        for frame in packet.decode():
+            if isinstance(frame, AudioFrame) and _is_plausible(frame):
+                self._add(frame)
+
+    def _add(self, frame: AudioFrame) -> None:
+        found = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._resampler is None or found != self._format:
+            self.finish()
+            self._resampler = AudioResampler(format="fltp", rate=SAMPLE_RATE)
+            self._format = found
+        self._keep(self._resampler.resample(frame))
+
+    def finish(self) -> None:
+        """Take what the resampler still holds."""
+        if self._resampler is not None:
+            self._keep(self._resampler.resample(None))
+            self._resampler = None
+
+    def _keep(self, blocks: list[AudioFrame]) -> None:
+        for block in blocks:
+            self._blocks.append(block.to_ndarray().mean(axis=0))
+            self._samples += len(self._blocks[-1])
 
 
-def _frames(path: Path, rate_hz: float, side: int) -> Iterator[Frame]:
-    with _open(path) as container:
+def _is_plausible(frame: AudioFrame) -> bool:
+    low, high = RATES_HZ
+    return low <= frame.sample_rate <= high and frame.layout.nb_channels <= CHANNELS
+
+
+def _read(path: Path, config: RecordingConfig) -> tuple[_Sound, float]:
+    """The sound, and the time the last packet of sound or picture ends; broken ones are skipped."""
+    sound, reached_s = _Sound(), 0.0
+    try:
+        with _open(path) as container:
+            used = [*container.streams.audio[:1], *container.streams.video[:1]]
+            start_s = (container.start_time or 0) / av.time_base
+            for packet in container.demux(used):
+                reached_s = max(reached_s, _end_s(packet) - start_s)
+                if packet.stream.type == "audio":
+                    with contextlib.suppress(av.FFmpegError):
+                        sound.add(packet)
+                if max(sound.duration_s, reached_s) > config.max_duration_s:
+                    raise _too_long(max(sound.duration_s, reached_s), config)
+        sound.finish()
+    except av.FFmpegError as error:
+        raise UnusableRecording(
+            "truncated",
+            f"The file is damaged: only its first {reached_s:.1f} s can be read. Send it again.",
+        ) from error
+    return sound, reached_s
+
+
+def _end_s(packet: av.Packet[Any]) -> float:
+    if packet.pts is None or packet.time_base is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Frame]:
+    with contextlib.suppress(av.FFmpegError), _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
+        stream.codec_context.options = {"max_pixels": str(config.max_pixels)}
         next_tick, first_s = 0.0, None
         for packet in container.demux(stream):
             try:
@@ -268,9 +386,11 @@ def _frames(path: Path, rate_hz: float, side: int) -> Iterator[Frame]:
                     continue
                 first_s = frame.time if first_s is None else first_s
                 time_s = frame.time - first_s
+                if time_s > config.max_duration_s:
+                    return
                 if time_s + 1e-6 >= next_tick:
                     next_tick = (np.floor(time_s * rate_hz + 1e-6) + 1) / rate_hz
-                    yield Frame(time_s, _upright(frame, side))
+                    yield Frame(time_s, _upright(frame, config.frame_side))
 
 
 def _upright(frame: VideoFrame, side: int) -> npt.NDArray[np.uint8]:
@@ -290,22 +410,13 @@ def _is_silk(path: Path) -> bool:
         return stream.read(10).startswith(SILK_HEADERS)
 
 
-def _is_cut_wave(path: Path) -> bool:
-    """FFmpeg believes the file's size; only the RIFF header knows what was meant."""
-    with path.open("rb") as stream:
-        header = stream.read(12)
-    if header[:4] != b"RIFF" or header[8:12] != b"WAVE":
-        return False
-    meant = int.from_bytes(header[4:8], "little")
-    # 0 and all ones are what a recorder writes that does not know the length yet
-    return 0 < meant < 0xFFFFFFFF and path.stat().st_size < 0.99 * (meant + 8)
-
-
 def _from_silk(path: Path, config: RecordingConfig) -> Recording:
     """SILK, the voice format of WeChat clients. Its decoder accepts garbage: check what comes."""
+    coded = path.read_bytes()
+    _require_whole_silk(coded, config)
     decoded = io.BytesIO()
     try:
-        pysilk.decode(io.BytesIO(path.read_bytes()), decoded, SAMPLE_RATE)
+        pysilk.decode(io.BytesIO(coded), decoded, SAMPLE_RATE)
     except Exception as error:  # the library raises bare C errors
         raise UnusableRecording("not_media", "The SILK recording cannot be decoded.") from error
     samples = np.frombuffer(decoded.getvalue(), dtype="<i2")
@@ -321,7 +432,23 @@ def _from_silk(path: Path, config: RecordingConfig) -> Recording:
         duration_s=duration_s,
         waveform=waveform,
         audio_problem=None,
-        video_problem=("no_video", "The recording has no video track."),
+        video_problem=_video_problem(False, None, config),
         width=None,
         height=None,
+        config=config,
     )
+
+
+def _require_whole_silk(coded: bytes, config: RecordingConfig) -> None:
+    """Raises too_long or truncated from the lengths of the packets, before any is decoded."""
+    at, packets = coded.index(b"V3") + 2, 0
+    while at + 2 <= len(coded):
+        length = int.from_bytes(coded[at : at + 2], "little", signed=True)
+        if length < 0:  # the mark of the end
+            return
+        at += 2 + length
+        packets += 1
+        if packets * SILK_PACKET_S > config.max_duration_s:
+            raise _too_long(packets * SILK_PACKET_S, config)
+    if at != len(coded):
+        raise UnusableRecording("truncated", "The SILK recording breaks off. Send it again.")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import struct
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
+import pysilk
 import pytest
 
+import configs
 from data.contract import UnusableRecording
-from data.recording import Recording, audio_quality, open_recording
+from data.recording import Recording, RecordingConfig, audio_quality, open_recording
 
 RATE = 16_000
 
@@ -43,16 +51,16 @@ def test_stereo_at_44100_hz_becomes_mono_at_16000_hz(tmp_path, write_media):
     assert np.abs(recording.waveform).max() == pytest.approx(0.3, abs=0.02)
 
 
-def test_silk_from_a_phone_is_decoded_by_its_own_library(tmp_path):
-    import io
-
-    import pysilk
-
-    pcm = (tone(3) * 32767).astype("<i2").tobytes()
+def silk(waveform: np.ndarray) -> bytes:
     coded = io.BytesIO()
+    pcm = (waveform * 32767).astype("<i2").tobytes()
     pysilk.encode(io.BytesIO(pcm), coded, RATE, 24_000)
+    return coded.getvalue()
+
+
+def test_silk_from_a_phone_is_decoded_by_its_own_library(tmp_path):
     path = tmp_path / "voice.silk"
-    path.write_bytes(coded.getvalue())
+    path.write_bytes(silk(tone(3)))
     recording = open_recording(path)
     assert recording.waveform is not None
     assert dominant_hz(recording.waveform) == pytest.approx(220, abs=1)
@@ -65,9 +73,9 @@ def test_silk_garbage_is_refused(tmp_path):
         open_recording(path)
 
 
-def code_of(path: Path) -> str:
+def code_of(path: Path, config: RecordingConfig | None = None) -> str:
     with pytest.raises(UnusableRecording) as caught:
-        open_recording(path)
+        open_recording(path, config)
     return caught.value.code
 
 
@@ -83,20 +91,218 @@ def test_zero_bytes_text_and_one_second_each_have_their_own_reason(tmp_path, wri
 
 
 def test_an_hour_is_refused_before_it_is_decoded(tmp_path, write_media):
-    path = write_media(tmp_path / "hour.mp3", np.zeros(3600 * RATE, "f4"), bit_rate=32_000)
+    path = write_media(tmp_path / "hour.wav", np.zeros(10 * RATE, "f4"))
+    content = path.read_bytes().split(b"data")[0] + b"data" + struct.pack("<I", 3600 * 2 * RATE)
+    path.write_bytes(content)
+    with path.open("r+b") as stream:
+        stream.truncate(len(content) + 3600 * 2 * RATE)
     assert code_of(path) == "too_long"
 
 
-def test_a_file_cut_off_in_the_middle_is_refused(tmp_path, write_media):
-    noise = np.random.default_rng(0).normal(0, 0.1, 20 * RATE).astype("f4")
-    whole = write_media(tmp_path / "whole.wav", noise)
-    cut = tmp_path / "cut.wav"
-    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    assert code_of(cut) in {"truncated", "not_media"}
-    movie = write_media(tmp_path / "whole.mp4", noise)
-    cut = tmp_path / "cut.mp4"
-    cut.write_bytes(movie.read_bytes()[: movie.stat().st_size // 2])
-    assert code_of(cut) in {"truncated", "not_media"}
+LIMITS = configs.load("recording", RecordingConfig)
+STILLS = [np.full((64, 64, 3), 20 * i, np.uint8) for i in range(12)]
+
+
+def live(path: Path) -> Path:
+    """The webm without its duration, as a browser's recorder writes it."""
+    movie = bytearray(path.read_bytes())
+    at = movie.index(b"\x44\x89\x88")  # Duration, 8 bytes: made an element that is passed over
+    movie[at : at + 11] = b"\xec\x89" + bytes(9)
+    path.write_bytes(movie)
+    return path
+
+
+def test_a_browsers_webm_without_a_duration_is_accepted_at_its_true_length(tmp_path, write_media):
+    path = tmp_path / "a.webm"
+    live(write_media(path, tone(3, rate=48_000), rate=48_000, frames=STILLS, fps=4))
+    with av.open(str(path)) as container:
+        assert container.duration is None
+    assert open_recording(path).duration_s == pytest.approx(3, abs=0.05)
+
+
+def test_what_states_no_duration_is_refused_where_it_passes_the_longest_answer(
+    tmp_path, write_media
+):
+    limits = LIMITS.model_copy(update={"max_duration_s": 2.5})
+    with_sound = live(
+        write_media(tmp_path / "a.webm", tone(4, rate=48_000), rate=48_000, frames=STILLS, fps=3)
+    )
+    mute = live(write_media(tmp_path / "b.webm", None, frames=STILLS, fps=3))
+    assert code_of(with_sound, limits) == code_of(mute, limits) == "too_long"
+
+
+def test_frames_end_at_the_longest_answer(tmp_path, write_media):
+    path = write_media(tmp_path / "a.mp4", None, frames=STILLS, fps=2)
+    short = LIMITS.model_copy(update={"max_duration_s": 2.0})
+    recording = replace(open_recording(path), config=short)
+    assert [frame.time_s for frame in recording.frames(2)] == [0, 0.5, 1, 1.5, 2]
+
+
+def test_a_playlist_that_names_another_file_is_not_opened(tmp_path, write_media):
+    write_media(tmp_path / "secret.mp3", tone(3))
+    playlist = tmp_path / "x.m3u8"
+    playlist.write_text(
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:3,\nsecret.mp3\n#EXT-X-ENDLIST\n"
+    )
+    concat = tmp_path / "x.mp4"
+    concat.write_text("ffconcat version 1.0\nfile secret.mp3\n")
+    for path in (playlist, concat):
+        with av.open(str(path)) as container:  # FFmpeg itself follows it
+            assert container.streams.audio
+        assert code_of(path) == "not_media"
+
+
+def aac(path: Path, waveform: np.ndarray, rate: int, layout: str) -> bytes:
+    """A bare AAC stream, as WeChat's recorder writes it."""
+    with av.open(str(path), "w", format="adts") as container:
+        stream = container.add_stream("aac", rate=rate)
+        stream.layout = layout
+        channels = {"mono": 1, "stereo": 2}[layout]
+        frame = av.AudioFrame.from_ndarray(
+            np.tile(waveform, (channels, 1)), format="fltp", layout=layout
+        )
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path.read_bytes()
+
+
+def test_sound_whose_rate_and_channels_change_on_the_way_is_read_to_its_end(tmp_path):
+    path = tmp_path / "a.aac"
+    first = aac(path, tone(2, 220), RATE, "mono")
+    path.write_bytes(first + aac(path, tone(2, 440, rate=44_100), 44_100, "stereo"))
+    waveform = open_recording(path).waveform
+    assert waveform is not None
+    assert len(waveform) == pytest.approx(4 * RATE, abs=0.2 * RATE)
+    assert dominant_hz(waveform[: int(1.8 * RATE)]) == pytest.approx(220, abs=1)
+    assert dominant_hz(waveform[int(2.2 * RATE) : 4 * RATE]) == pytest.approx(440, abs=1)
+
+
+def test_a_length_that_is_only_guessed_from_the_bit_rate_refuses_nobody(tmp_path):
+    noise = np.random.default_rng(0).normal(0, 0.2, 5 * RATE).astype("f4")
+    aac(tmp_path / "a.aac", np.concatenate([np.zeros(10 * RATE, "f4"), noise]), RATE, "mono")
+    with av.open(str(tmp_path / "a.aac")) as container:
+        assert container.duration > 100 * av.time_base  # FFmpeg's guess
+    assert open_recording(tmp_path / "a.aac").duration_s == pytest.approx(15, abs=0.2)
+
+
+def test_ogg_whose_channels_change_on_the_way_is_refused(tmp_path, write_media):
+    mono = write_media(tmp_path / "m.opus", tone(3, rate=48_000), rate=48_000)
+    stereo = write_media(tmp_path / "s.opus", tone(3, rate=48_000), rate=48_000, layout="stereo")
+    path = tmp_path / "both.opus"
+    path.write_bytes(mono.read_bytes() + stereo.read_bytes())
+    assert code_of(path) == "truncated"
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", b"avc1"), (".webm", b"V_VP8")])
+def test_a_picture_nothing_can_decode_leaves_the_sound(suffix, codec, tmp_path, write_media):
+    path = tmp_path / f"a{suffix}"
+    write_media(path, tone(3, rate=48_000), rate=48_000, frames=STILLS, fps=4)
+    path.write_bytes(path.read_bytes().replace(codec, b"zzzzz"[: len(codec)]))
+    recording = open_recording(path)
+    assert recording.waveform is not None
+    assert recording.video_problem is not None
+    assert recording.video_problem[0] == "no_video"
+    assert list(recording.frames(5)) == []
+
+
+def wave_header(path: Path, offset: int, value: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(value)] = value
+    path.write_bytes(content)
+
+
+def test_a_wave_of_nonsense_rate_or_a_hundred_channels_has_no_sound(tmp_path, write_media):
+    rate = write_media(tmp_path / "r.wav", tone(3))
+    wave_header(rate, 24, struct.pack("<I", 1 << 30))
+    channels = write_media(tmp_path / "c.wav", tone(3))
+    wave_header(channels, 22, struct.pack("<H", 100))
+    wave_header(channels, 32, struct.pack("<H", 200))
+    for path in (rate, channels):
+        recording = open_recording(path)
+        assert recording.waveform is None
+        assert recording.audio_problem is not None
+        assert recording.audio_problem[0] == "no_audio"
+
+
+def amr(frames: int) -> bytes:
+    """AMR at 12.2 kbit/s: a header byte and 31 bytes every 20 ms (RFC 4867)."""
+    return b"#!AMR\n" + (b"\x3c" + bytes(31)) * frames
+
+
+def test_amr_lasts_a_fiftieth_of_a_second_a_frame(tmp_path):
+    path = tmp_path / "voice.amr"
+    path.write_bytes(amr(200))
+    recording = open_recording(path)
+    assert recording.duration_s == pytest.approx(4, abs=0.03)
+    assert recording.waveform is not None
+    assert len(recording.waveform) == pytest.approx(4 * RATE, abs=500)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (amr(200)[: 6 + 100 * 32 + 9], "truncated"),
+        (amr(50), "too_short"),
+        (amr(200)[:5], "not_media"),
+        (amr(1000), "too_long"),
+    ],
+)
+def test_amr_that_is_cut_short_or_long_says_which(content, code, tmp_path):
+    path = tmp_path / "voice.amr"
+    path.write_bytes(content)
+    assert code_of(path, LIMITS.model_copy(update={"max_duration_s": 15})) == code
+
+
+def test_a_small_silk_file_of_hours_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "bomb.silk"
+    path.write_bytes(b"\x02#!SILK_V3" + bytes(2) * 5_000_000)
+    tracemalloc.start()
+    assert code_of(path) == "too_long"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6  # decoded it is 28 hours, 3 GB
+
+
+def test_silk_that_breaks_off_is_refused(tmp_path):
+    path = tmp_path / "voice.silk"
+    path.write_bytes(silk(tone(3))[:-5])
+    assert code_of(path) == "truncated"
+
+
+DAMAGED = (".mp4", ".webm", ".ogg", ".mp3", ".aac", ".wav", ".flac", ".amr", ".silk")
+
+
+@pytest.mark.parametrize("suffix", DAMAGED)
+def test_whatever_is_cut_or_flipped_is_a_recording_or_refused(suffix, tmp_path, write_media):
+    whole = small(tmp_path / f"whole{suffix}", write_media)
+    path = tmp_path / f"damaged{suffix}"
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        content = np.frombuffer(whole, np.uint8).copy()
+        if seed % 3 == 0:
+            content = content[: random.integers(1, len(content))]
+        ends = min(len(content), 400) if seed % 2 else len(content)  # headers, or anywhere
+        flips = random.integers(0, ends, size=random.choice([1, 5, 50]))
+        content[flips] = random.integers(0, 256, size=len(flips))
+        path.write_bytes(content.tobytes())
+        with contextlib.suppress(UnusableRecording):
+            recording = open_recording(path)
+            assert recording.waveform is not None or recording.audio_problem is not None
+            assert all(frame.image.shape[2] == 3 for frame in recording.frames(5))
+
+
+def small(path: Path, write_media: Callable[..., Path]) -> bytes:
+    """Three seconds, with a picture where the container has one."""
+    if path.suffix == ".amr":
+        return amr(150)
+    if path.suffix == ".silk":
+        return silk(tone(3))
+    if path.suffix == ".aac":
+        return aac(path, tone(3), RATE, "mono")
+    frames = STILLS[:6] if path.suffix in {".mp4", ".webm"} else None
+    sound = tone(3, rate=48_000)
+    return write_media(path, sound, rate=48_000, frames=frames, fps=2).read_bytes()
 
 
 def test_a_picture_without_sound_says_so_and_still_gives_frames(tmp_path, write_media):
@@ -139,24 +345,23 @@ def test_large_frames_are_scaled_to_640_pixels(tmp_path, write_media):
     assert next(open_recording(path).frames(1)).image.shape == (360, 640, 3)
 
 
+QUARTER_CLOCKWISE = (0, 1 << 16, 0, -1 << 16, 0, 0, 120 << 16, 0, 1 << 30)
+"""What a phone held upright writes: x' = 120 - y, y' = x, so the top edge goes to the right.
+Source: ISO 14496-12, section 6.2.2."""
+
+
 def test_a_rotated_phone_video_comes_upright(tmp_path, write_media):
     image = np.zeros((120, 160, 3), np.uint8)
     image[:60] = 255
-    flat = write_media(tmp_path / "flat.mp4", tone(3), frames=[image] * 5, fps=2)
-    turned = tmp_path / "turned.mp4"
-    with av.open(str(flat)) as source, av.open(str(turned), "w") as target:
-        stream = target.add_stream_from_template(source.streams.video[0])
-        stream.set_display_rotation(90) if hasattr(stream, "set_display_rotation") else None
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                target.mux(packet)
-    frame = next(open_recording(turned).frames(1))
-    with av.open(str(turned)) as container:
-        rotation = next(container.decode(video=0)).rotation
-    if rotation == 0:
-        pytest.skip("this PyAV cannot write a display matrix")
-    assert frame.image.shape[:2] == (160, 120)
+    path = write_media(tmp_path / "turned.mp4", None, frames=[image] * 5, fps=2)
+    movie = bytearray(path.read_bytes())
+    matrix = movie.index(b"tkhd") + 44
+    movie[matrix : matrix + 36] = struct.pack(">9i", *QUARTER_CLOCKWISE)
+    path.write_bytes(movie)
+    frame = next(open_recording(path).frames(1)).image
+    assert frame.shape == (160, 120, 3)
+    assert frame[:, :50].mean() < 10
+    assert frame[:, 70:].mean() > 245
 
 
 def quality(waveform: np.ndarray, start_s: float, end_s: float) -> dict[str, float]:
@@ -174,7 +379,15 @@ def test_clipping_is_the_share_of_samples_at_full_scale():
     waveform = np.zeros(1000, "f4")
     waveform[:50] = 1.0
     waveform[50:100] = -1.0
-    assert quality(waveform, 0, 0.05)["clipping_ratio"] == pytest.approx(0.1)
+    assert quality(waveform, 0, 1000 / RATE)["clipping_ratio"] == pytest.approx(0.1)
+
+
+def test_silence_around_the_speech_does_not_dilute_its_clipping():
+    speech = tone(1)
+    speech[:800] = 1.0
+    waveform = np.concatenate([speech, np.zeros(9 * RATE, "f4")])
+    assert quality(waveform, 0, 1)["clipping_ratio"] == pytest.approx(0.05)
+    assert audio_quality(waveform, [])["clipping_ratio"] == pytest.approx(0.005)
 
 
 def test_noise_below_4_khz_has_a_bandwidth_of_4_khz():
