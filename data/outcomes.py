@@ -1,7 +1,8 @@
 """What became of candidates: scores, ratings, hires, performance, promotions, groups.
 
 Each is one CSV in one folder, checked at the door. A candidate is an opaque
-`person` reference throughout; no table holds a name.
+`person` reference throughout; no table holds a name. `read_csv` and `conformed` are
+the door of every other table too.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ HIRES = _table(
     person=_TEXT,
     job=_TEXT,
     decided_on=pa.Column("datetime64[ns]"),
-    hired=pa.Column(bool),
+    hired=pa.Column("boolean"),
     retained=pa.Column("boolean", nullable=True),
 )
 """One row: one decision about one candidate.
@@ -125,7 +126,7 @@ def read(folder: Path) -> Outcomes:
             f"needed at least one of {', '.join(p.name for p in found.values())} in {folder}, "
             "found none"
         )
-    return checked({name: _text(path) for name, path in found.items() if path.is_file()})
+    return checked({name: read_csv(path) for name, path in found.items() if path.is_file()})
 
 
 def checked(tables: Mapping[str, pd.DataFrame]) -> Outcomes:
@@ -149,19 +150,63 @@ def checked(tables: Mapping[str, pd.DataFrame]) -> Outcomes:
     return outcomes
 
 
-def _text(path: Path) -> pd.DataFrame:
-    """Identifiers stay text: 007 is not 7."""
-    return pd.read_csv(path, dtype={"person": str, "rater": str, "item": str, "period": str})
+def read_csv(path: Path) -> pd.DataFrame:
+    """Every cell as the text it is (`007`, `NA`, `None`), an empty one missing.
+
+    In UTF-8, or else in GB18030, as Excel writes CSV in China.
+    Raises BadTable naming the file, FileNotFoundError.
+    """
+    try:
+        table = _decoded(path, "utf-8-sig")
+    except UnicodeDecodeError:
+        try:
+            table = _decoded(path, "gb18030")
+        except UnicodeDecodeError as error:
+            raise BadTable(
+                f"{path.name} is text in neither UTF-8 nor GB18030; save it as “CSV UTF-8”"
+            ) from error
+    if len(table) and not isinstance(table.index, pd.RangeIndex):
+        raise BadTable(f"{path.name}: its rows have more cells than its first line has names")
+    return table
+
+
+def conformed(table: pd.DataFrame, schema: pa.DataFrameSchema, source: str) -> pd.DataFrame:
+    """The table with the types of its schema; columns the schema does not name stay.
+
+    A boolean is true, false, 1 or 0. Raises BadTable naming `source`, column and rows.
+    """
+    flags = [name for name, column in schema.columns.items() if str(column.dtype) == "boolean"]
+    clear = {name: table[name].map(_boolean) for name in flags if name in table}
+    try:
+        return schema.validate(table.assign(**clear), lazy=True)
+    except pa.errors.SchemaErrors as error:
+        raise BadTable(f"{source}: {_first(error.failure_cases)}") from error
+
+
+def _decoded(path: Path, encoding: str) -> pd.DataFrame:
+    try:
+        return pd.read_csv(
+            path, dtype=str, keep_default_na=False, na_values=[""], encoding=encoding
+        )
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise BadTable(f"{path.name}: {error}") from error
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
+"""1.0 is how pandas writes a 1 in a column with gaps."""
+
+
+def _boolean(cell: object) -> object:
+    """True or False where the cell says so clearly, else the cell, for the schema to refuse."""
+    return _BOOLEANS.get(str(cell).lower(), cell)
 
 
 def _checked(name: str, table: pd.DataFrame | None) -> pd.DataFrame:
     schema = SCHEMAS[name]
     if table is None:
         table = pd.DataFrame({column: [] for column in schema.columns})
-    try:
-        return schema.validate(table, lazy=True)[list(schema.columns)].reset_index(drop=True)
-    except pa.errors.SchemaErrors as error:
-        raise BadTable(f"{name}.csv: {_first(error.failure_cases)}") from error
+    columns = list(schema.columns)
+    return conformed(table, schema, f"{name}.csv")[columns].reset_index(drop=True)
 
 
 def _first(failures: pd.DataFrame) -> str:

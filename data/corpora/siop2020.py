@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pandera.pandas as pa
 
-from data.outcomes import BadTable
+from data.outcomes import BadTable, conformed, read_csv
 
 NAME = "siop2020"
 
@@ -44,30 +45,44 @@ class Hired:
 def is_here(folder: Path) -> bool:
     """Whether the folder's hires.csv is of this corpus."""
     path = folder / "hires.csv"
-    return path.is_file() and "High_Performer" in pd.read_csv(path, nrows=0).columns
+    return path.is_file() and "High_Performer" in read_csv(path).columns
 
 
 def read(folder: Path) -> Hired:
     """The hires of a folder of this form.
 
-    Raises FileNotFoundError or BadTable naming what is missing.
+    Raises FileNotFoundError or BadTable naming what is missing or wrong.
     """
     path = folder / "hires.csv"
     if not path.is_file():
         raise FileNotFoundError(f"needed {path} (UNIQUE_ID, items, ratings, {OUTCOMES})")
-    table = pd.read_csv(path, dtype={"UNIQUE_ID": str}).set_index("UNIQUE_ID")
-    table.index.name = "person"
+    table = read_csv(path)
     items = [c for c in table.columns if c.startswith(ITEMS) and not c.endswith("_Time")]
-    if absent := [c for c in (*RATINGS, *OUTCOMES) if c not in table.columns]:
+    if absent := [c for c in ("UNIQUE_ID", *RATINGS, *OUTCOMES) if c not in table.columns]:
         raise BadTable(f"{path} has no column {', '.join(absent)}; is it of siop2020's form?")
-    if not items or table.index.has_duplicates:
+    if not items or table["UNIQUE_ID"].duplicated().any():
         raise BadTable(f"{path} needs item columns ({', '.join(ITEMS)} …) and one row a person")
+    table = conformed(table, _schema(items), path.name).set_index("UNIQUE_ID")
+    table.index.name = "person"
     given = table[items].astype("Int64").astype("string").fillna("none")
     high, retained, protected = (table[name].astype(bool) for name in OUTCOMES)
     return Hired(
         predictors=pd.get_dummies(given, prefix_sep="=", dtype=float),
-        ratings=table[list(RATINGS)].astype(float),
+        ratings=table[list(RATINGS)],
         high_performer=high,
         retained=retained,
         protected=protected,
+    )
+
+
+def _schema(items: list[str]) -> pa.DataFrameSchema:
+    whole = pa.Check(lambda answers: answers % 1 == 0, error="whole number")
+    return pa.DataFrameSchema(
+        {
+            "UNIQUE_ID": pa.Column(str),
+            **{name: pa.Column(float, whole, nullable=True) for name in items},
+            **{name: pa.Column(float, nullable=True) for name in RATINGS},
+            **{name: pa.Column("boolean") for name in OUTCOMES},
+        },
+        coerce=True,
     )

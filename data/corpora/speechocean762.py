@@ -11,24 +11,33 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pandera.pandas as pa
 
-from data.outcomes import BadTable
+from data.outcomes import BadTable, conformed, read_csv
 
 ASPECTS = ("fluency", "prosody", "accuracy", "total")
 EXPERTS = (1, 2, 3, 4, 5)
 ADULT_AGE = 18
 
-_NEEDED = {
-    *("utt", "speaker", "age", "gender", "text"),
-    *(f"{aspect}_e{expert}" for aspect in ASPECTS for expert in EXPERTS),
-}
+_SCHEMA = pa.DataFrameSchema(
+    {
+        **{name: pa.Column(str) for name in ("utt", "speaker", "gender", "text")},
+        "age": pa.Column(int),
+        **{
+            f"{aspect}_e{expert}": pa.Column(float, pa.Check.in_range(0, 10), nullable=True)
+            for aspect in ASPECTS
+            for expert in EXPERTS
+        },
+    },
+    coerce=True,
+)
 
 
 def read(folder: Path) -> pd.DataFrame:
     """One row an utterance: item, person, age, gender, text, words, the experts' ratings.
 
     Ratings stay on the experts' scale, 0–10; one in five utterances has four of five.
-    Raises FileNotFoundError or BadTable naming what the folder must hold.
+    Raises FileNotFoundError or BadTable naming what the folder must hold, or what is wrong.
     """
     source = folder / "ratings.csv"
     if not source.is_file():
@@ -36,12 +45,14 @@ def read(folder: Path) -> pd.DataFrame:
             f"needed {source} (utt, speaker, age, gender, text, fluency_e1 …) and "
             f"{folder / 'audio'}"
         )
-    table = pd.read_csv(source, dtype={"utt": str, "speaker": str})
-    if absent := _NEEDED - set(table.columns):
+    table = read_csv(source)
+    if absent := set(_SCHEMA.columns) - set(table.columns):
         raise BadTable(f"{source} has no column {', '.join(sorted(absent))}")
-    table = table.rename(columns={"utt": "item", "speaker": "person"})
+    table = conformed(table, _SCHEMA, source.name).rename(
+        columns={"utt": "item", "speaker": "person"}
+    )
     table["age_group"] = np.where(table["age"] >= ADULT_AGE, "adult", "child")
-    table["words"] = [len(str(text).split()) for text in table["text"]]
+    table["words"] = [len(text.split()) for text in table["text"]]
     return table
 
 

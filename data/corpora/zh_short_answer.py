@@ -10,8 +10,9 @@ import hashlib
 from pathlib import Path
 
 import pandas as pd
+import pandera.pandas as pa
 
-from data.outcomes import BadTable
+from data.outcomes import BadTable, conformed, read_csv
 
 SCALES = {"ads": 10.0, "le": 1.0}
 """Highest score of each file."""
@@ -25,7 +26,7 @@ def read(folder: Path) -> pd.DataFrame:
     corpus (`ads`, `le`), question_id (unique over both), question, references (tuple),
     answer (empty where nothing was written), rating in points of 100, writing (the same
     for identical answers to one question), item (unique).
-    Raises FileNotFoundError or BadTable naming what is missing.
+    Raises FileNotFoundError or BadTable naming what is missing or wrong.
     """
     rows = pd.concat([_file(folder, corpus) for corpus in SCALES], ignore_index=True)
     written = rows["question_id"] + "\n" + rows["answer"].str.split().str.join(" ")
@@ -39,22 +40,32 @@ def _file(folder: Path, corpus: str) -> pd.DataFrame:
     path = folder / f"{corpus}.csv"
     if not path.is_file():
         raise FileNotFoundError(f"needed {path} (columns {', '.join(sorted(_NEEDED))}, reference…)")
-    table = pd.read_csv(path)
+    table = read_csv(path)
     references = [column for column in table.columns if column.startswith("reference")]
     if absent := (_NEEDED - set(table.columns)) or ({"reference"} if not references else set()):
         raise BadTable(f"{path} has no column {', '.join(sorted(absent))}")
-    rating = table["score"].astype(float) * 100 / SCALES[corpus]
-    if not rating.between(0, 100).all():
-        raise BadTable(f"{path} needs scores from 0 to {SCALES[corpus]:g}, got others")
+    table = conformed(table, _schema(SCALES[corpus]), path.name)
     return pd.DataFrame(
         {
             "corpus": corpus,
-            "question_id": corpus + "-" + table["q_id"].astype(str),
-            "question": table["question"].astype(str),
+            "question_id": corpus + "-" + table["q_id"],
+            "question": table["question"],
             "references": [_written(row) for row in table[references].to_numpy()],
-            "answer": table["answer"].fillna("").astype(str),
-            "rating": rating,
+            "answer": table["answer"].fillna(""),
+            "rating": table["score"] * 100 / SCALES[corpus],
         }
+    )
+
+
+def _schema(highest: float) -> pa.DataFrameSchema:
+    return pa.DataFrameSchema(
+        {
+            "q_id": pa.Column(str),
+            "question": pa.Column(str),
+            "answer": pa.Column(str, nullable=True),
+            "score": pa.Column(float, pa.Check.in_range(0, highest)),
+        },
+        coerce=True,
     )
 
 

@@ -2,6 +2,7 @@ import pandas as pd
 import pytest
 
 from data.corpora import siop2020
+from data.outcomes import BadTable
 
 ROW = {
     "SJ_Most_1": 3.0,
@@ -37,6 +38,26 @@ def test_a_folder_of_another_form_is_refused(tmp_path):
         siop2020.read(tmp_path)
     TABLE.drop(columns=["SJ_Most_1", "Biodata_01"]).to_csv(tmp_path / "hires.csv", index=False)
     with pytest.raises(ValueError, match="needs item columns"):
+        siop2020.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"Retained": None}, r"hires\.csv: Retained: .*row 2"),
+        ({"High_Performer": "no"}, r"hires\.csv: High_Performer: .*'no' in row 2"),
+        ({"Biodata_01": "five"}, r"hires\.csv: Biodata_01: .*'five' in row 2"),
+        ({"Biodata_01": 2.5}, r"hires\.csv: Biodata_01: whole number fails for 2\.5 in row 2"),
+        ({"Teamwork": "good"}, r"hires\.csv: Teamwork: .*'good' in row 2"),
+        ({"UNIQUE_ID": None}, r"hires\.csv: UNIQUE_ID: .*row 2"),
+    ],
+)
+def test_a_cell_that_is_no_answer_is_refused_by_column_and_row(wrong, says, tmp_path):
+    table = TABLE.astype(object)
+    for column, cell in wrong.items():
+        table.loc[0, column] = cell
+    table.to_csv(tmp_path / "hires.csv", index=False)
+    with pytest.raises(BadTable, match=says):
         siop2020.read(tmp_path)
 
 
