@@ -1,0 +1,131 @@
+"""Sound too poor, speech too short, words too uncertain: no score, and the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import configs
+from data.contract import Quality, ScoreRequest, Transcript
+from data.jobs import job as job_named
+from data.recording import Waveform, open_recording
+from serving.competency import score_competency
+from serving.scoring import ScoringConfig
+from serving.speech import unfit_for_speech
+
+RATE = 16_000
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
+ENGLISH = ScoreRequest(job="relationship_manager", question="unhappy_customer", language="en")
+CONFIG = configs.load("scoring", ScoringConfig)
+GOOD = Quality(duration_s=30, speech_s=20, snr_db=30, bandwidth_hz=8000, clipping_ratio=0)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Waveform:
+    """The first two sentences of the sample."""
+    found = open_recording(SAMPLE).waveform
+    assert found is not None
+    return found[: 11 * RATE]
+
+
+def noisy(voice: Waveform) -> Waveform:
+    """0 dB: noise as loud as the voice."""
+    level = np.sqrt(np.mean(voice**2))
+    return voice + np.random.default_rng(0).normal(0, level, len(voice))
+
+
+def narrow(voice: Waveform) -> Waveform:
+    """Nothing above 2 kHz."""
+    spectrum = np.fft.rfft(voice)
+    spectrum[np.fft.rfftfreq(len(voice), 1 / RATE) > 2000] = 0
+    return np.fft.irfft(spectrum, len(voice))
+
+
+def clipped(voice: Waveform) -> Waveform:
+    """The loudest tenth of the samples cut to full scale."""
+    return np.clip(voice / np.quantile(np.abs(voice), 0.9), -1, 1)
+
+
+def short(voice: Waveform) -> Waveform:
+    """A second of speech in six of near silence."""
+    longer = np.random.default_rng(0).normal(0, 1e-4, 6 * RATE)
+    longer[2 * RATE : 3 * RATE] += voice[RATE : 2 * RATE]
+    return longer
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "code"),
+    [
+        (noisy, "too_noisy"),
+        (narrow, "too_narrow"),
+        (clipped, "clipped"),
+        (short, "too_little_speech"),
+    ],
+)
+def test_poor_sound_has_no_speech_score_and_says_what_is_wrong(
+    spoilt: Callable[[Waveform], Waveform], code: str, scorer, voice, tmp_path, write_media
+):
+    path = write_media(tmp_path / "spoilt.wav", spoilt(voice).astype("f4"))
+    card = scorer.score(path, ENGLISH).scorecard
+    reasons = {entry.name: entry.code for entry in card.not_scored}
+    assert {reasons[name] for name in ("fluency", "prosody")} == {code}
+    assert "speech" not in {score.part for score in card.scores}
+    assert card.human_review_required
+
+
+def test_the_same_voice_unspoilt_is_scored(scorer, voice, tmp_path, write_media):
+    card = scorer.score(write_media(tmp_path / "plain.wav", voice), ENGLISH).scorecard
+    assert {"fluency", "prosody", "customer_focus"} <= {score.name for score in card.scores}
+
+
+@pytest.mark.parametrize(
+    ("measure", "limit", "beyond", "code"),
+    [
+        ("speech_s", CONFIG.min_speech_s, -0.1, "too_little_speech"),
+        ("snr_db", CONFIG.min_snr_db, -0.1, "too_noisy"),
+        ("bandwidth_hz", CONFIG.min_bandwidth_hz, -1, "too_narrow"),
+        ("clipping_ratio", CONFIG.max_clipping_ratio, 0.001, "clipped"),
+    ],
+)
+def test_the_limit_itself_still_serves_and_beyond_it_does_not(
+    measure: str, limit: float, beyond: float, code: str
+):
+    assert unfit_for_speech(GOOD.model_copy(update={measure: limit}), CONFIG) is None
+    found = unfit_for_speech(GOOD.model_copy(update={measure: limit + beyond}), CONFIG)
+    assert found is not None
+    assert found[0] == code
+
+
+@pytest.mark.parametrize(
+    ("confidence", "code"),
+    [
+        (CONFIG.min_confidence - 0.01, "transcript_uncertain"),
+        (CONFIG.min_confidence, None),
+        (None, None),
+    ],
+)
+def test_words_recognised_with_too_little_certainty_are_not_judged(
+    confidence: float | None, code: str | None, scorer
+):
+    job = job_named("relationship_manager")
+    transcript = Transcript(
+        text="I listened to the customer, found the wrong digit and called her back.",
+        language="en",
+        language_probability=1,
+        confidence=confidence,
+        source="recognised" if confidence else "supplied",
+    )
+    outcome = score_competency(
+        scorer.versions["competency"],
+        job,
+        job.question("unhappy_customer"),
+        transcript,
+        "en",
+        CONFIG,
+    )
+    reasons = {entry.name: entry.code for entry in outcome.not_scored}
+    assert reasons.get("customer_focus") == code
+    assert bool(outcome.scores) == (code is None)
