@@ -11,6 +11,7 @@ import contextlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from data.truncation import ends_early, states_length
 
 Waveform = npt.NDArray[np.float32]
 """(samples,) mono at SAMPLE_RATE, full scale is 1."""
+
+Image = npt.NDArray[np.uint8]
 
 CONTAINERS = ("mov", "matroska", "mp3", "wav", "flac", "ogg", "amr", "aac")
 """FFmpeg's names: mov is mp4, m4a and 3gp too, matroska is webm. Others are not opened:
@@ -69,10 +72,47 @@ class RecordingConfig(Record):
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture. image : (height, width, 3) uint8 RGB, upright."""
+    """One picture, upright; converted to RGB only where it is looked at.
+
+    picture : as decoded, or (height, width, 3) uint8 RGB
+    side : longest side `image` is scaled down to, pixels
+    """
 
     time_s: float
-    image: npt.NDArray[np.uint8]
+    picture: VideoFrame | Image = field(repr=False)
+    side: int = 0
+
+    @cached_property
+    def image(self) -> Image:
+        """(height, width, 3) uint8 RGB."""
+        if isinstance(self.picture, np.ndarray):
+            return self.picture
+        width, height = self.picture.width, self.picture.height
+        scale = min(1.0, self.side / max(width, height))
+        image = self.picture.to_ndarray(
+            format="rgb24",
+            width=max(2, round(width * scale)),
+            height=max(2, round(height * scale)),
+            threads=1,
+        )
+        return _turned(image.astype(np.uint8, copy=False), self.picture.rotation)
+
+    @property
+    def luma(self) -> Image:
+        """(height, width) uint8 in the size that was recorded; cheap: nothing is converted."""
+        if isinstance(self.picture, np.ndarray):
+            return self.picture[..., 1]
+        layout = self.picture.format
+        if layout.is_rgb or not layout.is_planar or layout.components[0].bits != 8:
+            return self.image[..., 1]
+        plane = self.picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+        return _turned(rows[:, : plane.width], self.picture.rotation)
+
+
+def _turned(image: Image, rotation: int) -> Image:
+    turns = (rotation // 90) % 4
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
 @dataclass(frozen=True)
@@ -390,19 +430,7 @@ def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Fra
                     return
                 if time_s + 1e-6 >= next_tick:
                     next_tick = (np.floor(time_s * rate_hz + 1e-6) + 1) / rate_hz
-                    yield Frame(time_s, _upright(frame, config.frame_side))
-
-
-def _upright(frame: VideoFrame, side: int) -> npt.NDArray[np.uint8]:
-    scale = min(1.0, side / max(frame.width, frame.height))
-    image: npt.NDArray[np.uint8] = frame.to_ndarray(
-        format="rgb24",
-        width=max(2, round(frame.width * scale)),
-        height=max(2, round(frame.height * scale)),
-        threads=1,
-    ).astype(np.uint8, copy=False)
-    turns = (frame.rotation // 90) % 4
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+                    yield Frame(time_s, frame, config.frame_side)
 
 
 def _is_silk(path: Path) -> bool:
