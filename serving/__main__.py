@@ -6,18 +6,24 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from pydantic import ValidationError
 from rich.progress import track
+from rich.text import Text
 
-from data.contract import ContractMismatch, Score, Scorecard, ScoreRequest, UnusableRecording
+from data import console as program
+from data.console import console
+from data.contract import Score, Scorecard, ScoreRequest, UnusableRecording
 
 if TYPE_CHECKING:
+    from serving.models import LoadedVersion
+    from serving.scorer import Scorer
     from serving.store import Store
 
 app = typer.Typer(
@@ -25,7 +31,6 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="API keys.", no_args_is_help=True)
 app.add_typer(key_app, name="key")
-console = Console(stderr=True)
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "data" / "sample" / "sample.mp4"
@@ -50,18 +55,24 @@ TranscriptFile = Annotated[
 @app.command()
 def score(
     source: Annotated[Path, typer.Argument(exists=True, help="A recording, or a folder of them.")],
-    out: Annotated[Path, typer.Option(help="File the scorecards are written to, as JSON.")],
+    out: Annotated[
+        Path, typer.Option(dir_okay=False, help="File the scorecards are written to, as JSON.")
+    ],
     job: Job = "relationship_manager",
     question: QuestionOption = None,
     language: Language = None,
     region: Region = "default",
     transcript: TranscriptFile = None,
-    report: Annotated[Path | None, typer.Option(help="Also write the HTML report here.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Also write the HTML report here; of one recording."),
+    ] = None,
 ) -> None:
     """Score one recording (one scorecard) or a folder (a list); unusable ones are named."""
-    from serving.report import render_report
     from serving.scorer import Scorer
 
+    paths = recordings(source)
+    _check_targets(out, report, paths)
     request = ScoreRequest(
         job=job,
         question=question,
@@ -69,27 +80,77 @@ def score(
         policy_region=region,
         transcript=transcript.read_text(encoding="utf-8") if transcript else None,
     )
-    paths = recordings(source)
-    results: list[dict[str, object]] = []
-    unusable = 0
+    codes = []
     with Scorer.load() as scorer:
-        for path in track(paths, "scoring", console=console, disable=len(paths) < 2):
-            try:
-                scored = scorer.score(path, request)
-            except UnusableRecording as problem:
-                unusable += 1
-                results.append({"file": path.name, "code": problem.code, "detail": str(problem)})
-                console.print(f"{path.name}: {problem.code}: {problem}", style="red")
-                continue
-            results.append({"file": path.name, **scored.scorecard.model_dump(mode="json")})
-            if report and len(paths) == 1:
-                report.write_text(render_report(scored.scorecard, scored.exhibit), encoding="utf-8")
-    single = len(paths) == 1 and not source.is_dir()
-    content = {k: v for k, v in results[0].items() if k != "file"} if single else results
-    out.write_text(json.dumps(content, ensure_ascii=False, indent=2), encoding="utf-8")
-    console.print(f"{len(results) - unusable} scored, {unusable} unusable → {out}")
-    if unusable == len(results):
+        scorer.check(request)
+        with listing(out, single=source.is_file()) as add:
+            for path in track(paths, "scoring", console=console, disable=len(paths) < 2):
+                entry, page = _scored(scorer, path, request)
+                add(entry if source.is_file() else {"file": _name(path, source), **entry})
+                if report and page:
+                    report.write_text(page(), encoding="utf-8")
+                codes.append(entry.get("code"))
+    scored = codes.count(None)
+    _write(f"{scored} scored, {len(codes) - scored} not → {out}")
+    if not scored or FAILED in codes:
         raise typer.Exit(1)
+
+
+FAILED = "scoring_failed"
+"""A fault of ours; the other codes say what is wrong with the recording."""
+
+
+def _scored(
+    scorer: Scorer, path: Path, request: ScoreRequest
+) -> tuple[dict[str, Any], Callable[[], str] | None]:
+    """What is written about one recording, and what draws its report; a failure is said."""
+    from serving.log import place
+    from serving.report import render_report
+
+    try:
+        scored = scorer.score(path, request)
+    except UnusableRecording as problem:
+        entry = {"code": problem.code, "detail": str(problem)}
+    except Exception as error:
+        # The next recording may be all right, and those before it are written.
+        entry = {"code": FAILED, "detail": f"{type(error).__name__} at {place(error)}"}
+    else:
+        page = partial(render_report, scored.scorecard, scored.exhibit)
+        return scored.scorecard.model_dump(mode="json"), page
+    console.print(Text(f"{path.name}: {entry['code']}: {entry['detail']}", style="red"))
+    return entry, None
+
+
+def _check_targets(out: Path, report: Path | None, paths: list[Path]) -> None:
+    """Before anything is scored. Raises typer.BadParameter."""
+    for target in filter(None, (out, report)):
+        if not target.absolute().parent.is_dir():
+            raise typer.BadParameter(f"the folder of {target} does not exist")
+    if report and len(paths) > 1:
+        raise typer.BadParameter(f"--report is of one recording, and there are {len(paths)}")
+
+
+@contextmanager
+def listing(out: Path, *, single: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What adds an entry to the JSON list in `out`, which is whole after each; or writes one."""
+    with out.open("wb", buffering=0) as file:
+        begin, separator, end = (b"", b"", b"\n") if single else (b"[\n", b",\n", b"\n]\n")
+        file.write(begin + end)
+        place = len(begin)
+
+        def add(entry: dict[str, Any]) -> None:
+            nonlocal place
+            before = separator if place > len(begin) else b""
+            added = before + json.dumps(entry, ensure_ascii=False, indent=2).encode()
+            file.seek(place)
+            file.write(added + end)
+            place += len(added)
+
+        yield add
+
+
+def _name(path: Path, source: Path) -> str:
+    return path.name if path == source else str(path.relative_to(source))
 
 
 def recordings(source: Path) -> list[Path]:
@@ -99,7 +160,9 @@ def recordings(source: Path) -> list[Path]:
     """
     if source.is_file():
         return [source]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(
+        path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and not path.is_dir()
+    )
     if not found:
         raise typer.BadParameter(f"{source} holds no recording ({', '.join(sorted(SUFFIXES))})")
     return found
@@ -118,33 +181,35 @@ def demo(
     from data.registry import state_folder
 
     # Training writes the registry, serving reads it: two programs, as in production.
-    subprocess.run([sys.executable, "-m", "training", "starter"], check=True, cwd=ROOT)
+    registered = subprocess.run([sys.executable, "-m", "training", "starter"], cwd=ROOT)
+    if registered.returncode:
+        raise typer.Exit(registered.returncode)
     folder = state_folder() / "demo"
     folder.mkdir(exist_ok=True)
     card, page = folder / "scorecard.json", folder / "report.html"
     score(recording or SAMPLE, card, job=job, question=question, language=language, report=page)
     _say(Scorecard.model_validate_json(card.read_text(encoding="utf-8")))
-    console.print(
-        f"\nscorecard  {card}\nreport     file://{page}  (open it in a browser)", soft_wrap=True
-    )
-    console.print(
-        f"service    {sys.executable} -m serving serve, then http://localhost:3000/docs",
-        soft_wrap=True,
-    )
+    _write(f"\nscorecard  {card}\nreport     file://{page}  (open it in a browser)")
+    _write(f"service    {sys.executable} -m serving serve, then http://localhost:3000/docs")
+
+
+def _write(line: str) -> None:
+    """As it is: square brackets are no markup."""
+    console.print(line, markup=False)
 
 
 def _say(card: Scorecard) -> None:
     for entry in card.scores:
         mark = " (provisional)" if entry.provisional else ""
-        console.print(
+        _write(
             f"{entry.part:11s} {entry.name:16s} {entry.score / 10:4.1f}/10  "
             f"{entry.low / 10:.1f} to {entry.high / 10:.1f}{mark}"
         )
     for absent in card.not_scored:
         if absent.code != "not_asked":
-            console.print(f"{absent.part:11s} {absent.name:16s} not scored: {absent.reason}")
+            _write(f"{absent.part:11s} {absent.name:16s} not scored: {absent.reason}")
     total = f"{card.total / 10:.1f}/10" if card.total is not None else f"none: {card.total_reason}"
-    console.print(f"total       {total}")
+    _write(f"total       {total}")
 
 
 @app.command()
@@ -181,29 +246,52 @@ def replay(
     from serving.scorer import Scorer
     from serving.settings import load_config
 
-    content = json.loads(scorecard.read_text(encoding="utf-8"))
-    kept = Scorecard.model_validate(content.get("scorecard", content))
+    kept = _kept(scorecard)
     if (got := file_sha256(recording)) != kept.input_sha256:
         raise typer.BadParameter(f"the recording has sha256 {got}, the receipt {kept.input_sha256}")
     versions = {entry.name: load_version(entry.name, entry.version) for entry in kept.versions}
     with Scorer(versions, load_config().policies) as scorer:
         again = scorer.score(recording, kept.request).scorecard
-    differing = [
-        f"{old.part} {old.name}: {old.score} was kept, {new.score if new else None} comes out"
-        for old, new in paired(kept, again)
-        if new is None or new.score != old.score
-    ]
-    for line in differing:
-        console.print(line, style="red")
-    if differing or kept.total != again.total:
+    lines = [*_exchanged(kept, versions), *differences(kept, again)]
+    for line in lines:
+        console.print(Text(line, style="red"))
+    if lines:
         raise typer.Exit(1)
     console.print(f"{len(kept.scores)} scores and the total come out the same")
 
 
-def paired(kept: Scorecard, again: Scorecard) -> list[tuple[Score, Score | None]]:
-    """Each kept score with the one of the same part and name that came out again."""
+def _kept(path: Path) -> Scorecard:
+    """The scorecard in a file, alone or as the service answers it. Raises typer.BadParameter."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Scorecard.model_validate(content.get("scorecard", content))
+    except (AttributeError, ValueError) as error:
+        raise typer.BadParameter(f"{path} holds no scorecard") from error
+
+
+def _exchanged(kept: Scorecard, versions: dict[str, LoadedVersion]) -> Iterator[str]:
+    """Versions whose head is not the one that the receipt names."""
+    for entry in kept.versions:
+        if (got := versions[entry.name].manifest.sha256) != entry.sha256:
+            yield f"{entry.name} {entry.version}: sha256 {entry.sha256} was used, it is now {got}"
+
+
+def differences(kept: Scorecard, again: Scorecard) -> Iterator[str]:
+    """A line for each score, and for the total, that comes out otherwise."""
     found = {(score.part, score.name): score for score in again.scores}
-    return [(score, found.get((score.part, score.name))) for score in kept.scores]
+    for old in kept.scores:
+        new = found.pop((old.part, old.name), None)
+        if new is None or _numbers(new) != _numbers(old):
+            came = f"{new.score} ({new.low} to {new.high})" if new else "none"
+            yield f"{old.part} {old.name}: {old.score} ({old.low} to {old.high}) was kept, {came}"
+    for part, name in found:
+        yield f"{part} {name}: none was kept, {found[part, name].score}"
+    if kept.total != again.total:
+        yield f"total: {kept.total} was kept, {again.total}"
+
+
+def _numbers(score: Score) -> tuple[float, float, float]:
+    return score.score, score.low, score.high
 
 
 @key_app.command("create")
@@ -228,7 +316,7 @@ def list_keys() -> None:
         kept = store.keys()
     for key in kept:
         state = "revoked" if key.revoked else "in use"
-        console.print(f"{key.id}  {key.role:8s} {state:8s} {key.label}")
+        _write(f"{key.id}  {key.role:8s} {state:8s} {key.label}")
 
 
 @key_app.command("revoke")
@@ -253,14 +341,21 @@ def _store() -> Iterator[Store]:
         store.close()
 
 
-def main() -> None:
-    """Run the program; what a person can mend ends in one line, not a traceback."""
-    try:
-        app()
-    except (ContractMismatch, ValueError) as error:
-        console.print(str(error), style="red")
-        raise SystemExit(1) from error
+def expected() -> tuple[type[Exception], ...]:
+    """What a person can mend: a request, a key, a configuration, a service that is away."""
+    from sqlalchemy.exc import OperationalError
+
+    from data.assets import AssetUnavailable
+    from data.jobs import UnknownJob, UnknownQuestion
+    from serving.models import RegistryUnavailable
+    from serving.scorer import UnknownRegion
+    from serving.vault import VaultError
+
+    return (
+        *(AssetUnavailable, OperationalError, RegistryUnavailable, ValidationError, VaultError),
+        *(UnknownJob, UnknownQuestion, UnknownRegion),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    program.run(app, expected=expected)
