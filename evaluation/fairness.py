@@ -129,14 +129,20 @@ class CommonOdds:
 def common_odds(selected: ArrayLike, focal: ArrayLike, stratum: ArrayLike) -> CommonOdds:
     """Cochran–Mantel–Haenszel test over jobs, years or places, with continuity correction.
 
-    selected, focal : (n,) True or False
-    stratum : (n,) label of the pool each person was chosen from
+    selected : (n,) True or False, nobody missing
+    focal : (n,) True or False; NaN (not declared) takes no part
+    stratum : (n,) label of the pool each person was chosen from; NaN takes no part
     Raises UndefinedMetric if no stratum has both groups and both outcomes.
     """
     table = pd.DataFrame(
-        {"selected": np.asarray(selected, bool), "focal": np.asarray(focal, bool)}
-    ).groupby(np.asarray(stratum))
-    crossed = [_crossed(part) for _, part in table]
+        {
+            "selected": _known(pd.Series(np.asarray(selected)), "an outcome"),
+            "focal": np.asarray(focal, object),
+            "stratum": np.asarray(stratum),
+        }
+    ).dropna()
+    table[["selected", "focal"]] = table[["selected", "focal"]].astype(bool)
+    crossed = [_crossed(part) for _, part in table.groupby("stratum")]
     informative = [t for t in crossed if t.sum(axis=0).all() and t.sum(axis=1).all()]
     if not informative:
         raise UndefinedMetric("No stratum has both groups and both outcomes: nothing to compare.")

@@ -165,6 +165,18 @@ def test_common_odds_over_departments_equal_rs_mantelhaen_test_on_the_berkeley_a
     assert found.strata == 6
 
 
+def test_who_declared_no_group_takes_no_part_in_the_common_odds():
+    selected = [True, False, True, True] * 5
+    focal = [True, True, False, False] * 5
+    place = ["a"] * 20
+    known = common_odds(selected, focal, place)
+    for unknown in (np.nan, None):
+        more = common_odds([*selected, True, True], [*focal, unknown, unknown], [*place, "a", "a"])
+        assert more == known
+    with pytest.raises(UndefinedMetric, match="an outcome for everyone"):
+        common_odds([*selected, None], [*focal, True], [*place, "a"])
+
+
 def test_the_standardised_difference_by_hand():
     # variances 1 and 1, means 3 and 2
     assert smd([2, 3, 4], [1, 2, 3, np.nan]) == 1
