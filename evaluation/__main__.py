@@ -29,34 +29,36 @@ def recompute(
         typer.Argument(exists=True, file_okay=False, help="Has card.json and predictions.csv."),
     ],
 ) -> None:
-    """Print each metric of a version's card beside its value from predictions.csv.
+    """Print the rows of a version's card beside their numbers from predictions.csv.
 
-    Exit code 1 when any differs by more than the rounding of predictions.csv.
+    Value, interval, n, baselines, human ceiling, half width, coverage, impact ratios. Exit
+    code 1 when any differs.
     """
     from evaluation.audit import TOLERANCE, check
 
     rows = check(folder)
     table = Table(title=str(folder))
-    for title in ("metric", "target", "slice", "card", "recomputed", ""):
+    for title in ("row", "target", "slice", "card", "recomputed", "differs"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        metric = row.metric
-        where = ", ".join(f"{column}={value}" for column, value in metric.slice.items())
+        where = ", ".join(f"{column}={value}" for column, value in row.where.items())
+        shown = row.differences[:1] or ["ratio" if row.name == "impact" else "value"]
         table.add_row(
-            metric.type,
-            metric.target,
+            row.name,
+            row.target,
             where or "all",
-            _number(metric.value),
-            _number(row.recomputed),
-            "[red]differs[/red]" if row.differs else "",
+            _number(row.stated.get(shown[0])),
+            _number((row.recomputed or {}).get(shown[0])),
+            f"[red]{', '.join(row.differences)}[/red]",
         )
     Console().print(table)
-    same = sum(row.recomputed is not None and not row.differs for row in rows)
-    different = sum(row.differs for row in rows)
-    others = len(rows) - same - different
+    open_rows = sorted({row.name for row in rows if row.recomputed is None})
+    different = sum(bool(row.differences) for row in rows)
+    same = sum(row.recomputed is not None for row in rows) - different
     console.print(
-        f"{same} recomputed the same (± {TOLERANCE:g}), {different} differ, {others} are not a "
-        "function of predictions.csv"
+        f"{same} rows recomputed the same (every number ± {TOLERANCE:g}), {different} differ. Not "
+        f"a function of predictions.csv: {', '.join(open_rows) or 'no row'}; nor are the card's "
+        "prose, its counts of people and its abstentions."
     )
     if different:
         raise typer.Exit(1)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from sklearn.metrics import cohen_kappa_score
 
 from data.contract import UndefinedMetric
 
@@ -65,11 +64,19 @@ def mae(rating: ArrayLike, score: ArrayLike) -> float:
     return float(np.abs(rating - score).mean())
 
 
+def bias(rating: ArrayLike, score: ArrayLike) -> float:
+    """Mean of score − rating, in the unit of the two; below 0 the scores are too low."""
+    rating, score = complete(rating, score)
+    _need(len(rating), 1)
+    return float((score - rating).mean())
+
+
 def qwk(rating: ArrayLike, score: ArrayLike, *, low: int, high: int) -> float:
     """Quadratically weighted kappa on the whole numbers low … high: 1 agrees, 0 is chance.
 
     Both are rounded to the nearest whole number, halves upward, and scores
-    beyond the scale count as its ends.
+    beyond the scale count as its ends. With squared weights kappa is 1 − mean squared
+    difference over that of pairs drawn at random.
     """
     rating, score = complete(rating, score)
     _need(len(rating), 2)
@@ -78,8 +85,14 @@ def qwk(rating: ArrayLike, score: ArrayLike, *, low: int, high: int) -> float:
         raise UndefinedMetric(
             f"Kappa needs at least two different values; all ratings and scores are {rated[0]}."
         )
-    labels = np.arange(low, high + 1)
-    return float(cohen_kappa_score(rated, scored, labels=labels, weights="quadratic"))
+    by_chance = rated.var() + scored.var() + (rated.mean() - scored.mean()) ** 2
+    return float(1 - ((rated - scored) ** 2).mean() / by_chance)
+
+
+def qwk_of_ten(rating: ArrayLike, score: ArrayLike) -> float:
+    """Kappa of points of 100 on the scale 0 to 10 that people see."""
+    rating, score = complete(rating, score)
+    return qwk(rating / 10, score / 10, low=0, high=10)
 
 
 def partial_pearson(rating: ArrayLike, score: ArrayLike, control: ArrayLike) -> float:
@@ -137,23 +150,31 @@ def human_ceiling(ratings: ArrayLike, *, by: ArrayLike) -> Estimate:
     by : (n,) who was rated
     """
     table = np.asarray(ratings, dtype=np.float64)
-    if table.ndim != 2 or table.shape[1] < 2:
-        raise UndefinedMetric("A human ceiling needs at least two raters of the same responses.")
 
     def statistic(chosen: NDArray[np.intp]) -> float:
-        sample = table[chosen]
-        return float(np.mean([_against_others(sample, j) for j in range(table.shape[1])]))
+        return one_rater(pearson, table[chosen])
 
     value = statistic(np.arange(len(table)))
     low, high = _bootstrap(statistic, np.asarray(by), repeats=1000, seed=0)
     return Estimate(value, low, high, int((np.sum(~np.isnan(table), axis=1) > 1).sum()))
 
 
-def _against_others(table: Floats, rater: int) -> float:
+def one_rater(metric: Callable[..., float], ratings: ArrayLike) -> float:
+    """The metric of one rater against the mean of the others, averaged over the raters.
+
+    ratings : (n, raters), NaN where a rater did not rate
+    """
+    table = np.asarray(ratings, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise UndefinedMetric("A human ceiling needs at least two raters of the same responses.")
+    return float(np.mean([_against_others(metric, table, j) for j in range(table.shape[1])]))
+
+
+def _against_others(metric: Callable[..., float], table: Floats, rater: int) -> float:
     others = np.delete(table, rater, axis=1)
     rated = (~np.isnan(others)).sum(axis=1)
     mean = np.where(rated > 0, np.nansum(others, axis=1) / np.maximum(rated, 1), np.nan)
-    return pearson(table[:, rater], mean)
+    return metric(mean, table[:, rater])
 
 
 def _bootstrap(

@@ -1,53 +1,130 @@
 """A version's folder checked against itself: its card, computed again from its predictions.
 
 Needs card.json and predictions.csv and nothing of what made them, so an auditor needs
-neither the model nor the libraries it was trained with.
+neither the model nor the libraries it was trained with. What a card says beside its tables
+(prose, counts of people, abstentions) is not a function of the predictions.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import ValidationError
 
-from data.contract import ContractMismatch
-from data.registry import CARD, PREDICTIONS
-from evaluation.card import FORMULAS, Card, Metric, recompute
+from data.contract import ContractMismatch, Record
+from data.registry import CARD, MANIFEST, PREDICTIONS, read_manifest
+from evaluation.card import Card, Impact, Metric
+from evaluation.rows import ABOVE_MEDIAN, FORMULAS, Intervals, filled, impact_rows, tables
 
 TOLERANCE = 0.0006
-"""predictions.csv holds four places: its rounding moves no metric by more."""
+"""Another library or processor moves no number by more."""
+
+METRIC_FIELDS = ("value", "low", "high", "n", "human_ceiling", "baseline")
+IMPACT_FIELDS = ("n", "selected", "rate", "ratio", "low", "high")
 
 
 @dataclass(frozen=True)
 class Checked:
-    """One metric of the card beside its value computed again.
+    """One row of the card beside its numbers computed again.
 
-    recomputed : None where the metric is not a function of the predictions
+    name, target, where : what the row is of
+    stated, recomputed : field -> number; recomputed is None where the row is not a
+        function of the predictions
     """
 
-    metric: Metric
-    recomputed: float | None
+    name: str
+    target: str
+    where: dict[str, str]
+    stated: dict[str, float | None] = field(default_factory=dict)
+    recomputed: dict[str, float | None] | None = None
 
     @property
-    def differs(self) -> bool:
-        """True where the card states what the predictions do not show."""
-        stated = self.metric.value
-        if stated is None:
-            return self.recomputed is not None
+    def differences(self) -> list[str]:
+        """Fields in which the card states what the predictions do not show."""
         if self.recomputed is None:
-            return self.metric.type in FORMULAS
-        return not abs(stated - self.recomputed) <= TOLERANCE
+            return []
+        names = [*self.stated, *(name for name in self.recomputed if name not in self.stated)]
+        return [
+            name for name in names if not _same(self.stated.get(name), self.recomputed.get(name))
+        ]
 
 
 def check(folder: Path) -> list[Checked]:
-    """Every metric of the card in the folder of a version.
+    """Every row of the tables of the card in a version's folder, and what is served of it.
 
     Raises ContractMismatch when card or predictions are absent or cannot be read.
     """
-    rows = recompute(_predictions(folder / PREDICTIONS), _card(folder / CARD))
-    return [Checked(metric, value) for metric, value in rows]
+    card, predictions = _card(folder / CARD), _predictions(folder / PREDICTIONS)
+    rows = tables(card)
+    intervals = Intervals.of(card.calibration)
+    found = [_checked(row, predictions, intervals) for row in rows]
+    impact = card.impact if isinstance(card.impact, tuple) else ()
+    found += _checked_impact(impact, predictions)
+    if (folder / MANIFEST).is_file():
+        found += [
+            Checked(
+                f"half width in {MANIFEST}",
+                target.name,
+                {},
+                {"value": target.half_width},
+                {"value": intervals.half_width.get(target.name)},
+            )
+            for target in read_manifest(folder).targets
+        ]
+    return found
+
+
+def _checked(row: Metric, predictions: pd.DataFrame, intervals: Intervals) -> Checked:
+    if row.type not in FORMULAS:
+        return Checked(row.type, row.target, row.slice, _numbers(row, METRIC_FIELDS))
+    try:
+        again = filled(row, predictions, intervals)
+    except KeyError:  # a column that the row needs is gone, so nothing shows it
+        again = Metric(type=row.type, target=row.target)
+    stated, recomputed = (_numbers(one, METRIC_FIELDS) for one in (row, again))
+    return Checked(row.type, row.target, row.slice, stated, recomputed)
+
+
+def _checked_impact(stated: tuple[Impact, ...], predictions: pd.DataFrame) -> Iterator[Checked]:
+    """Rows of every table that the card states, those it leaves out included."""
+    rows = {(row.target, row.column, row.group): row for row in stated}
+    again: dict[tuple[str, str, str], Impact] = {}
+    for target, column in dict.fromkeys((row.target, row.column) for row in stated):
+        if column in predictions:
+            found = impact_rows(predictions, target, column)
+            again |= {(target, column, row.group): row for row in found}
+    for key in dict.fromkeys([*rows, *again]):
+        target, column, group = key
+        row = rows.get(key)
+        where = {column: group}
+        shown = _numbers(row, IMPACT_FIELDS) if row else {}
+        if row and row.cut != ABOVE_MEDIAN:
+            yield Checked("impact", target, where, shown)
+            continue
+        recomputed = _numbers(again[key], IMPACT_FIELDS) if key in again else {}
+        yield Checked("impact", target, where, shown, recomputed)
+
+
+def _numbers(row: Record, names: tuple[str, ...]) -> dict[str, float | None]:
+    """Field -> number; `baseline tfidf` for each of the baselines."""
+    found: dict[str, float | None] = {}
+    for name in names:
+        value: Any = getattr(row, name)
+        if isinstance(value, dict):
+            found |= {f"{name} {key}": number for key, number in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _same(stated: float | None, recomputed: float | None) -> bool:
+    if stated is None or recomputed is None:
+        return stated is recomputed
+    return abs(stated - recomputed) <= TOLERANCE
 
 
 def _card(path: Path) -> Card:

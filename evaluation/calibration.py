@@ -17,13 +17,19 @@ def conformal_half_width(
 ) -> float:
     """Half width h such that score ± h covers that share of the ratings of new people.
 
+    On scores of folds that together hold everybody this is the residual quantile of
+    cross-validation, close to the jackknife+: each residual comes from a head fitted on the
+    other folds, not from the one that is served, so coverage is what the folds show and not
+    a guarantee. On people kept out of every fit it is split conformal, which is one.
+
     The quantile of |rating − score| over people the head was not fitted on, each
     person counting once however many responses they gave, with one place kept for
     the new person: with one response each it is the ⌈coverage·(n + 1)⌉-th smallest.
 
     by : (n,) who was rated
     Raises UndefinedMetric with too few people for that coverage (below 9 for .9).
-    Source: Lei et al. 2018; Dunn, Wasserman and Ramdas 2023 for repeated measures.
+    Source: Lei et al. 2018; Dunn, Wasserman and Ramdas 2023 for repeated measures;
+    Barber et al. 2021 for the jackknife+ and its cross-validated form.
     """
     owners = np.asarray(by)
     rating, score, rows = complete(rating, score, np.arange(len(owners)))
@@ -42,9 +48,11 @@ def conformal_half_width(
     return float(residual[order][np.searchsorted(covered, coverage * (people + 1) - 1e-9)])
 
 
-def coverage(rating: ArrayLike, low: ArrayLike, high: ArrayLike, *, by: ArrayLike) -> Estimate:
+def coverage(
+    rating: ArrayLike, low: ArrayLike, high: ArrayLike, *, by: ArrayLike, repeats: int = 1000
+) -> Estimate:
     """Share of ratings inside [low, high], ends included, with an interval over people."""
-    return interval(_share_inside, rating, low, high, by=by)
+    return interval(_share_inside, rating, low, high, by=by, repeats=repeats)
 
 
 def coverage_by_group(table: pd.DataFrame, *, group: str) -> pd.DataFrame:

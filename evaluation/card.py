@@ -9,19 +9,16 @@ card with a missing field cannot be published.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
-from data.contract import Record, UndefinedMetric
-from evaluation import agreement
+from data.contract import Record
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -45,11 +42,11 @@ def not_applicable(reason: str) -> str:
 class Metric(Record):
     """One measured number on people the head was not fitted on.
 
-    type : `pearson`, `spearman`, `mae`, `qwk`, `partial_pearson` (length held fixed),
-        `coverage`, or another name; `recompute` says which it can check
+    type : one that `evaluation.rows` computes, or another name
     value, low, high : the estimate and its 95 % interval; None: undefined, see `note`
-    n : people the estimate rests on
-    baseline : the same metric for the predictor `baseline_name` (mean, unit weights)
+    unit : column of predictions.csv whose values were resampled for the interval
+    n : how many of these the estimate rests on
+    baseline : the same metric of simpler predictors (mean, length, unit weights)
     human_ceiling : the same metric for one rater against the mean of the others
     note : why a value, baseline or ceiling is not there
     """
@@ -57,12 +54,12 @@ class Metric(Record):
     type: str = Field(title="指标 / Metric")
     target: str = Field(title="目标 / Target")
     slice: Slice = Field(default={}, title="人群 / Slice")
-    value: float | None = Field(title="值 / Value")
+    value: float | None = Field(default=None, title="值 / Value")
     low: float | None = Field(default=None, title="下限 / Low")
     high: float | None = Field(default=None, title="上限 / High")
-    n: int = Field(ge=0, title="人数 / n")
-    baseline: float | None = Field(default=None, title="基线 / Baseline")
-    baseline_name: str = Field(default="", title="基线方法 / Baseline method")
+    n: int = Field(default=0, ge=0, title="单位数 / n")
+    unit: str = Field(default="person", title="单位 / Resampled unit")
+    baseline: dict[str, float | None] = Field(default={}, title="基线 / Baseline")
     human_ceiling: float | None = Field(default=None, title="人类上限 / Human ceiling")
     note: str = Field(default="", title="说明 / Note")
 
@@ -70,12 +67,14 @@ class Metric(Record):
 class Impact(Record):
     """One group's row of an impact table.
 
+    target : of predictions.csv, whose scores selected
     column, group : e.g. `gender`, `female`; column `gender × ethnicity` when crossed
     rate : share selected, or share scoring above the median where `cut` says so
     ratio : rate over the highest rate; below .8 asks for a review, it is a flag
     low, high : 95 % interval of the ratio
     """
 
+    target: str = Field(title="目标 / Target")
     column: str = Field(title="属性 / Attribute")
     group: str = Field(title="群体 / Group")
     n: int = Field(ge=0, title="人数 / n")
@@ -141,7 +140,11 @@ class Requirement(Record):
 
 
 class Identity(Record):
-    """What this version is. Publishing fills version, sha256, run and git_commit."""
+    """What this version is.
+
+    Writing a version fills sha256, run and git_commit, which are of its training;
+    registering it fills version and registered_by, the run of the registry it is in.
+    """
 
     name: str = Field(default="", title="名称 / Name")
     summary: str = Field(default="", title="概要 / Summary")
@@ -152,7 +155,8 @@ class Identity(Record):
     )
     sha256: str = Field(default="", title="文件 SHA-256 / SHA-256 of the head")
     run: str = Field(default="", title="训练记录 / Training run")
-    git_commit: str = Field(default="", title="代码提交 / Git commit")
+    git_commit: str = Field(default="", title="代码提交 / Git commit of the training")
+    registered_by: str = Field(default="", title="登记记录 / Registered by run")
     licences: tuple[str, ...] = Field(default=(), title="许可 / Licences")
 
 
@@ -208,8 +212,9 @@ class Calibration(Record):
     """Whether the interval of a score covers what it claims."""
 
     method: str = Field(default="", title="方法 / Method")
-    half_width: dict[str, float] | str = Field(
-        default="", title="半宽（百分制）/ Half width, points of 100"
+    level: float | str = Field(default="", title="名义覆盖率 / Nominal coverage")
+    half_width: tuple[Metric, ...] | str = Field(
+        default=(), title="半宽（百分制）/ Half width, points of 100"
     )
     coverage: tuple[Metric, ...] | str = Field(default=(), title="覆盖率 / Coverage")
 
@@ -286,6 +291,11 @@ class Card(Record):
         identity = Identity.model_validate({**self.identity.model_dump(), **known})
         return self.model_copy(update={"identity": identity})
 
+    def with_change(self, change: Change, log: tuple[Change, ...] = ()) -> Card:
+        """This card with what changed since the last version, whose change log is `log`."""
+        card = self.with_identity(change_since_last=change.change)
+        return card.model_copy(update={"change_log": (change, *log)})
+
     def to_markdown(self) -> str:
         """The card as Markdown under a Hugging Face metadata header."""
         header = yaml.safe_dump(_metadata(self), allow_unicode=True, sort_keys=False)
@@ -302,14 +312,17 @@ class Card(Record):
 def missing(card: Card) -> list[str]:
     """Dotted paths of empty fields, e.g. `data.consent_basis`; empty when complete.
 
-    A metric without a value, baseline or human ceiling counts as missing unless its
-    note says why.
+    A metric without a value, and an agreement without baseline or human ceiling, count as
+    missing unless the note says why.
     """
     return [path for path, value in _leaves(card, "") if _empty(value)]
 
 
-_MAY_BE_EMPTY = {"slice", "note", "sha256", "baseline_name", "low", "high"}
+_MAY_BE_EMPTY = {"slice", "note", "sha256", "low", "high"}
 """Fields of table rows whose emptiness is content, or is judged with the row."""
+
+_COMPARED = {"pearson", "spearman", "mae", "qwk"}
+"""Types of metrics that say little without a baseline and a human ceiling."""
 
 
 def _empty(value: object) -> bool:
@@ -334,9 +347,11 @@ def _row_leaves(item: object, path: str) -> Iterator[tuple[str, object]]:
         yield path, item
         return
     excused = bool(getattr(item, "note", ""))
+    alone = isinstance(item, Metric) and item.type not in _COMPARED
+    may_be_empty = _MAY_BE_EMPTY | ({"baseline", "human_ceiling"} if alone else set())
     for name in type(item).model_fields:
         value = getattr(item, name)
-        if name not in _MAY_BE_EMPTY and not (excused and value is None):
+        if name not in may_be_empty and not (excused and (value is None or value == {})):
             yield f"{path}.{name}", value
 
 
@@ -399,61 +414,6 @@ def ll144_summary(*, audit: str) -> str:
     )
 
 
-# --- recomputing -----------------------------------------------------------------
-
-
-def recompute(predictions: pd.DataFrame, card: Card) -> list[tuple[Metric, float | None]]:
-    """Each metric of the card beside its value computed again from the predictions.
-
-    None where the metric is not a function of the predictions (no such type here,
-    slice column absent, undefined on the rows).
-
-    predictions : one row an answer and target: person, item, target, rating, score
-        (points of 100), then slice columns; `words` for length-adjusted rows
-    """
-    tables = (card.metrics.rows, card.metrics.length_adjusted, card.criterion_validity)
-    rows = [row for table in tables if isinstance(table, tuple) for row in table]
-    return [(row, _recomputed(predictions, row)) for row in rows]
-
-
-def _recomputed(predictions: pd.DataFrame, row: Metric) -> float | None:
-    formula = FORMULAS.get(row.type)
-    needed = set(row.slice) | ({"words"} if row.type == "partial_pearson" else set())
-    if formula is None or not needed <= set(predictions.columns):
-        return None
-    chosen = predictions["target"] == row.target
-    for column, value in row.slice.items():
-        chosen &= predictions[column].astype(str) == value
-    try:
-        return formula(predictions[chosen])
-    except UndefinedMetric:
-        return None
-
-
-def _qwk(rows: pd.DataFrame) -> float:
-    """Kappa on the 0 to 10 scale that people see."""
-    return agreement.qwk(rows["rating"] / 10, rows["score"] / 10, low=0, high=10)
-
-
-def _partial_pearson(rows: pd.DataFrame) -> float:
-    log_words = np.log(rows["words"].to_numpy(float).clip(min=1))
-    return agreement.partial_pearson(rows["rating"], rows["score"], log_words)
-
-
-def _of_pairs(metric: Callable[[Any, Any], float]) -> Callable[[pd.DataFrame], float]:
-    return lambda rows: metric(rows["rating"], rows["score"])
-
-
-FORMULAS: Mapping[str, Callable[[pd.DataFrame], float]] = {
-    "pearson": _of_pairs(agreement.pearson),
-    "spearman": _of_pairs(agreement.spearman),
-    "mae": _of_pairs(agreement.mae),
-    "qwk": _qwk,
-    "partial_pearson": _partial_pearson,
-}
-"""Metric type -> the function of predictions that `recompute` applies."""
-
-
 # --- forms -----------------------------------------------------------------------
 
 
@@ -499,10 +459,15 @@ def _table(value: object) -> tuple[list[str], list[list[str]]] | None:
     """(column titles, cells) of a tuple of records without its empty columns; else None."""
     if not isinstance(value, tuple) or not value or not isinstance(value[0], Record):
         return None
-    rows = [[_cell(getattr(row, name)) for name in type(row).model_fields] for row in value]
-    titles = [field.title or name for name, field in type(value[0]).model_fields.items()]
+    fields = type(value[0]).model_fields
+    rows = [[_cell_of(row, name) for name in fields] for row in value]
+    titles = [field.title or name for name, field in fields.items()]
     kept = [i for i in range(len(titles)) if any(row[i] for row in rows)]
     return [titles[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _cell_of(row: Record, name: str) -> str:
+    return _cell(getattr(row, name)) or ("all" if name == "slice" else "")
 
 
 def _cell(value: object) -> str:
@@ -511,7 +476,7 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:g}"
     if isinstance(value, dict):
-        return ", ".join(f"{key}={_cell(item)}" for key, item in value.items()) or "all"
+        return ", ".join(f"{key}={_cell(item) or '–'}" for key, item in value.items())
     return str(value)
 
 
@@ -558,7 +523,7 @@ def _results(rows: tuple[Metric, ...], card: Card) -> list[dict[str, Any]]:
     for row in rows:
         if row.value is None:
             continue
-        name = f"{row.type}, {row.target}, {_cell(row.slice)}"
+        name = f"{row.type}, {row.target}, {_cell(row.slice) or 'all'}"
         metric = {"type": row.type, "name": name, "value": row.value}
         dataset = {"type": "tabular", "name": card.data.label_source or "not stated"}
         task = {"type": "tabular-regression", "name": row.target}

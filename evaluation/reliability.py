@@ -47,6 +47,31 @@ def icc(ratings: ArrayLike) -> Icc:
     )
 
 
+def one_rater_reliability(ratings: ArrayLike) -> float:
+    """ICC(1): share of one rating's variance that lies between responses.
+
+    For tables in which not every rater rated every response (one-way analysis of variance
+    with unequal numbers of raters).
+
+    ratings : (responses, raters), NaN where not rated
+    Raises UndefinedMetric where nothing was rated twice.
+    Source: Shrout and Fleiss 1979, with the mean group size of Donner 1986.
+    """
+    table: Floats = np.asarray(ratings, float)
+    counts = (~np.isnan(table)).sum(axis=1)
+    table, counts = table[counts > 0], counts[counts > 0]
+    n, total = len(counts), int(counts.sum())
+    if n < 2 or total <= n:
+        raise UndefinedMetric("The reliability of one rater needs responses rated by two.")
+    means = np.nanmean(table, axis=1)
+    within = float(np.nansum((table - means[:, None]) ** 2)) / (total - n)
+    between = float((counts * (means - np.nanmean(table)) ** 2).sum()) / (n - 1)
+    size = (total - float((counts**2).sum()) / total) / (n - 1)
+    if between + (size - 1) * within == 0:
+        raise UndefinedMetric("The reliability of one rater needs ratings that vary.")
+    return (between - within) / (between + (size - 1) * within)
+
+
 def spearman_brown(reliability: float, *, factor: float) -> float:
     """Reliability of a measure made `factor` times as long (raters, questions)."""
     return factor * reliability / (1 + (factor - 1) * reliability)

@@ -40,37 +40,36 @@ DataFolder = Annotated[
 
 @app.command()
 def starter() -> None:
-    """Register the versions that ship with the repository, each once."""
-    from training.publish import champion, connect, register
+    """Register the versions that ship with the repository, and newer ones after an update.
+
+    A champion that was trained or promoted here stays.
+    """
+    from training.publish import connect, register_starter
 
     client = connect()
     for name in NAMES:
-        holder = champion(client, name)
-        if holder is None:
-            holder = register(STARTER / name)
-            console.print(f"{name}: version {holder} registered, champion")
-        else:
-            console.print(f"{name}: version {holder} is the champion already")
+        console.print(f"{name}: {register_starter(client, STARTER / name, name)}")
 
 
 @app.command()
 def fit(
     name: Name,
     data: DataFolder,
+    change: Annotated[
+        str, typer.Option(help="What differs from the last version: a sentence for its card.")
+    ],
     store: Annotated[
         Path | None, typer.Option(help="Where features and trials are kept; a rerun resumes.")
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Also write the version's folder here.")] = None,
 ) -> None:
     """Train one recipe on a folder and register the version."""
-    from training.publish import champion, connect, publish, tracked, write
+    from training.publish import champion, connect, publish, tracked
 
     recipe = _recipe(name)
     with tracked(name):
         built = recipe.run(data, store or state_folder() / "training" / name)
-        if save:
-            write(built, save)
-        version = publish(built)
+        version = publish(built, change=change, save=save)
     for metric, value in sorted(built.metrics.items()):
         console.print(f"{metric:32s} {value:.3f}")
     if champion(connect(), name) == version:

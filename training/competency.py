@@ -30,10 +30,11 @@ from data.corpora import zh_short_answer
 from data.registry import read_manifest
 from data.splits import folds
 from evaluation import agreement
-from evaluation.calibration import conformal_half_width
+from evaluation.rows import PLACES, Intervals
 from training import fit
-from training.competency_card import KNOWN, TARGET, UNSEEN, baselines, card
-from training.competency_head import Distances, Head, cross_fitted, fit_head, onnx_head
+from training.competency_card import KNOWN, TARGET, UNSEEN, baselines, calibration, card
+from training.competency_head import KERNEL, Distances, Head, cross_fitted, fit_head, onnx_head
+from training.facts import facts
 from training.publish import Built, Judged, head_points
 
 Floats = npt.NDArray[np.float64]
@@ -114,27 +115,28 @@ def run(config: CompetencyRecipe, data: Path, store: Path) -> Built:
     everyone = np.arange(len(rated.table))
     predictions = pd.concat(
         [held_out(config, rated, split, store) for split in (UNSEEN, KNOWN)], ignore_index=True
-    )
+    ).round(PLACES)
     chosen = choose(config, rated, everyone, store)
     head = onnx_head(fit_head(chosen, rated.features, rated.rating))
-    widths = half_widths(config, predictions)
+    calibrated = calibration(predictions, level=config.coverage)
+    known = facts(data)
     manifest = Manifest(
         name="competency",
         feature_set=LANGUAGE.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=(Target(name=TARGET, half_width=round(widths[UNSEEN], 3)),),
-        validated_languages=("zh",),
-        validated_settings=("course_exam",),
+        targets=(Target(name=TARGET, half_width=Intervals.of(calibrated).width(TARGET)),),
+        validated_languages=known.languages,
+        validated_settings=known.settings,
         provisional_reason=PROVISIONAL,
         references={},  # an exam's lengths say nothing about an interview's
-        learned_from="Chinese short answers to exams of two courses (Lai et al. 2024)",
+        learned_from=known.learned_from,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Built(
         manifest=manifest,
         files={"head.onnx": head},
-        card=card(predictions, head=str(chosen), widths=widths, n_examples=len(everyone)),
+        card=card(predictions, calibrated, facts=known, head=str(chosen)),
         predictions=predictions,
         metrics=_headline(predictions),
     )
@@ -167,6 +169,7 @@ def held_out(config: CompetencyRecipe, rated: Examples, split: str, store: Path)
     table = pd.DataFrame(
         {
             "person": rated.table["writing"],
+            "writing": rated.table["writing"],
             "item": rated.table["item"] + "-" + split,
             "target": TARGET,
             "rating": rated.rating,
@@ -218,32 +221,15 @@ def choose(config: CompetencyRecipe, rated: Examples, train: Rows, store: Path) 
         share = config.unseen_weight
         return float(share * agreed[UNSEEN] + (1 - share) * agreed[KNOWN])
 
-    items = "".join(rated.table["item"].iloc[train])
-    content = json.dumps([config.model_dump(), LANGUAGE.id, items])
-    digest = hashlib.sha256(content.encode() + rating.tobytes()).hexdigest()[:12]
-    study = fit.search(
-        f"competency-{digest}", objective, trials=config.trials, store=store, seed=config.seed
-    )
+    plan = [config.model_dump(), KERNEL, LANGUAGE.id]
+    groups = [rated.groups(split)[train] for split in (UNSEEN, KNOWN)]
+    name = f"competency-{fit.digest(plan, features, rating, *groups)}"
+    study = fit.search(name, objective, trials=config.trials, store=store, seed=config.seed)
     return Head(**study.best_params)
 
 
 def _space(config: CompetencyRecipe) -> dict[str, Range]:
     return {name: getattr(config, name) for name in Head.__dataclass_fields__}
-
-
-def half_widths(config: CompetencyRecipe, predictions: pd.DataFrame) -> dict[str, float]:
-    """Split → half width in points, of the corpus that needs the wider one.
-
-    Interviews are like neither corpus, so the better one is no reason to promise more.
-    Writings count once, not questions: with 15 questions in a corpus the guarantee over
-    questions is the worst residual (± 56 points), which says nothing about anyone.
-    """
-    found = dict.fromkeys((UNSEEN, KNOWN), 0.0)
-    for key, rows in predictions.groupby(["split", "corpus"]):
-        split, by = str(key[0]), rows["person"].to_numpy(str)
-        width = conformal_half_width(rows["rating"], rows["score"], by=by, coverage=config.coverage)
-        found[split] = max(found[split], width)
-    return found
 
 
 def _headline(predictions: pd.DataFrame) -> dict[str, float]:
@@ -264,8 +250,9 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     metrics = {
         "pearson": agreement.pearson,
         "spearman": agreement.spearman,
-        "qwk": lambda r, s: agreement.qwk(r / 10, s / 10, low=0, high=10),
+        "qwk": agreement.qwk_of_ten,
         "mae": agreement.mae,
+        "bias": agreement.bias,
     }
     judged = []
     for name, metric in metrics.items():

@@ -39,6 +39,9 @@ longer than any in the corpus, and far from all examples a kernel says nothing."
 LEVEL_REACH = 10.0
 """Of the part that holds a question's mean score: different questions stay different."""
 
+KERNEL = "comparisons alone for unseen questions"
+"""Names a search: trials of another kernel are another study."""
+
 OPSET, IR = 18, 10
 """ONNX versions that the serving runtime reads."""
 

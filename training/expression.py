@@ -11,11 +11,11 @@ Source: attentive statistics pooling, Okabe et al., Interspeech 2018.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ import torch
 from pydantic import Field
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import lsqr
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
@@ -36,9 +37,10 @@ from data.expression import ExpressionConfig, head_input, load_series
 from data.registry import read_manifest
 from data.splits import folds
 from evaluation import agreement
-from evaluation.calibration import conformal_half_width
+from evaluation.rows import PLACES, Intervals
 from training import fit
-from training.expression_card import learned_card, starter_card
+from training.expression_card import calibration, learned_card, starter_card
+from training.facts import facts
 from training.publish import Built, Judged
 
 Floats = npt.NDArray[np.float64]
@@ -171,16 +173,27 @@ class Examples:
         """(recordings,) who was rated."""
         return self.table["person"].to_numpy(dtype=str)
 
+    def content(self, wanted: Rows) -> list[npt.NDArray[Any]]:
+        """All that a head learns from these recordings: what is kept is named by it."""
+        features = [part for i in wanted for part in self.series[i]]
+        return [self.people[wanted], self.ratings[wanted], *features]
+
 
 def examples(folder: Path) -> Examples:
     """`ratings.csv` (person, item, target, rater, rating in points of 100) and `series/`.
 
-    Raises FileNotFoundError naming rated recordings without a series.
+    Raises FileNotFoundError naming rated recordings without a series, BadTable where an item
+    is of two people: a series is named by its item.
     """
     given = outcomes.read(folder).ratings
     if given.empty:
         raise FileNotFoundError(f"{folder} has no ratings.csv; without ratings no head is learned")
-    items = given.drop_duplicates("item")[["person", "item"]].reset_index(drop=True)
+    items = given.drop_duplicates(["person", "item"])[["person", "item"]].reset_index(drop=True)
+    if twice := sorted(items.loc[items["item"].duplicated(), "item"]):
+        raise outcomes.BadTable(
+            f"ratings.csv: {len(twice)} items are of more than one person, e.g. {twice[0]}; name "
+            "each recording once, since series/ has one file an item"
+        )
     paths = [folder / "series" / f"{item}.npz" for item in items["item"]]
     if absent := [path.stem for path in paths if not path.is_file()]:
         raise FileNotFoundError(
@@ -233,15 +246,12 @@ def rater_severity(ratings: Floats) -> Floats:
             "The raters fall into groups without a common recording, so nobody can say who is "
             "severe; have some recordings rated by raters of both groups."
         )
-    severity = np.zeros(raters)
-    for _ in range(200):
-        level = np.nanmean(ratings + severity, axis=1, where=known)
-        gaps = np.where(known, level[:, None] - ratings, 0)
-        updated = gaps.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        updated -= updated[known.any(axis=0)].mean()
-        if np.allclose(updated, severity, atol=1e-6):
-            break
-        severity = updated
+    n = len(item)
+    signs = np.concatenate([np.ones(n), -np.ones(n)])
+    columns = np.concatenate([item, items + rater])
+    design = coo_matrix((signs, (np.tile(np.arange(n), 2), columns)), (n, items + raters))
+    found = lsqr(design.tocsr(), ratings[known], atol=1e-12, btol=1e-12, iter_lim=10 * n)[0]
+    severity = found[items:] - found[items:][known.any(axis=0)].mean()
     return np.where(known.any(axis=0), severity, np.nan)
 
 
@@ -252,9 +262,8 @@ def fitted(
     config: ExpressionRecipe, head: Head, rated: Examples, train: Rows, store: Path
 ) -> TemporalHead:
     """The head fitted on the recordings `train`, continued from its last checkpoint."""
-    identity = json.dumps([config.model_dump(), asdict(head), EXPRESSION.id, rated.targets])
-    digest = hashlib.sha256(identity.encode() + rated.ratings[train].tobytes() + train.tobytes())
-    path = store / "checkpoints" / f"{digest.hexdigest()[:16]}.pt"
+    plan = [config.model_dump(), asdict(head), EXPRESSION.id, rated.targets]
+    path = store / "checkpoints" / f"{fit.digest(plan, train, *rated.content(train))}.pt"
     torch.manual_seed(config.seed)
     model = TemporalHead(head, len(rated.targets))
     model.fit_scaling([rated.series[i] for i in train], rated.ratings[train])
@@ -365,18 +374,21 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
     everyone = np.arange(len(rated.table))
     chosen = choose(config, rated, everyone, store, name="all")
     head = onnx_head(fitted(config, chosen, rated, everyone, store))
-    widths = _half_widths(config, rated, found)
-    predictions = prediction_table(rated, found)
+    predictions = prediction_table(rated, found, mean_baseline(config, rated))
+    calibrated = calibration(predictions, level=config.coverage)
+    served = Intervals.of(calibrated)
+    known = facts(data)
     manifest = Manifest(
         name="expression",
         feature_set=EXPRESSION.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=tuple(Target(name=name, half_width=w) for name, w in widths.items()),
+        targets=tuple(Target(name=name, half_width=served.width(name)) for name in rated.targets),
         validated_languages=config.languages,
         validated_settings=config.settings,
         provisional_reason=PROVISIONAL,
-        learned_from=f"ratings of {len(set(rated.people))} people by {len(rated.raters)} raters",
+        learned_from=f"{known.learned_from} ({len(set(rated.people))} people, "
+        f"{len(rated.raters)} raters)",
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     protocol = (
@@ -386,7 +398,9 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
     return Built(
         manifest=manifest,
         files={"head.onnx": head},
-        card=learned_card(predictions, head=str(chosen), widths=widths, protocol=protocol),
+        card=learned_card(
+            predictions, calibrated, facts=known, head=str(chosen), protocol=protocol
+        ),
         predictions=predictions,
         metrics={
             f"{name}_pearson": agreement.pearson(rated.ratings[:, j], found[:, j])
@@ -426,10 +440,9 @@ def choose(
         )
         return float(np.mean(list(_inner(config, rated, train, head, store))))
 
-    identity = json.dumps([config.model_dump(), EXPRESSION.id, rated.targets])
-    digest = hashlib.sha256(identity.encode() + rated.ratings[train].tobytes()).hexdigest()[:12]
+    plan = [config.model_dump(), EXPRESSION.id, rated.targets]
     study = fit.search(
-        f"expression-{name}-{digest}",
+        f"expression-{name}-{fit.digest(plan, *rated.content(train))}",
         objective,
         trials=config.trials,
         store=store,
@@ -455,16 +468,15 @@ def _or_zero(metric: Callable[..., float], rating: Floats, score: Floats) -> flo
         return 0.0
 
 
-def _half_widths(config: ExpressionRecipe, rated: Examples, found: Floats) -> dict[str, float]:
-    return {
-        name: conformal_half_width(
-            rated.ratings[:, j], found[:, j], by=rated.people, coverage=config.coverage
-        )
-        for j, name in enumerate(rated.targets)
-    }
+def mean_baseline(config: ExpressionRecipe, rated: Examples) -> Floats:
+    """(recordings, targets) mean rating of the other folds' people."""
+    found = np.full(rated.ratings.shape, np.nan)
+    for train, test in folds(rated.people, n=config.outer_folds, seed=config.seed):
+        found[test] = np.nanmean(rated.ratings[train], axis=0)
+    return found
 
 
-def prediction_table(rated: Examples, found: Floats) -> pd.DataFrame:
+def prediction_table(rated: Examples, found: Floats, means: Floats) -> pd.DataFrame:
     """One row a recording and target: held-out score beside the ratings, severity taken out."""
     parts = []
     for j, name in enumerate(rated.targets):
@@ -472,10 +484,11 @@ def prediction_table(rated: Examples, found: Floats) -> pd.DataFrame:
         part.insert(2, "target", name)
         part.insert(3, "rating", rated.ratings[:, j])
         part.insert(4, "score", found[:, j])
+        part["baseline_mean"] = means[:, j]
         columns = [f"rater_{rater}" for rater in rated.raters]
         part[columns] = rated.raw[:, j] + rated.severity[j]
         parts.append(part)
-    return pd.concat(parts, ignore_index=True).dropna(subset="rating")
+    return pd.concat(parts, ignore_index=True).dropna(subset="rating").round(PLACES)
 
 
 def onnx_head(model: TemporalHead) -> bytes:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import numpy as np
 import pandas as pd
 
 import configs
 from data import assets
-from data.contract import EXPRESSION_MEASURES, UndefinedMetric
+from data.contract import EXPRESSION_MEASURES
 from data.expression import UNUSED_BLENDSHAPES
-from evaluation import agreement
 from evaluation.card import (
     Architecture,
     BaseModelUsed,
     Calibration,
     Card,
-    Change,
     Data,
     Explanation,
     Identity,
@@ -35,6 +32,8 @@ from evaluation.card import (
     not_applicable,
     pipia_map,
 )
+from evaluation.rows import calibrated, filled
+from training.facts import Facts
 
 NO_HEAD = (
     "no public ratings of behaviour in interviews exist to learn from, so this version has no "
@@ -45,11 +44,9 @@ NO_HEAD = (
 def starter_card() -> Card:
     """The card of the version that measures and does not score."""
     absent = not_applicable(NO_HEAD)
-    today = _today()
     return Card(
         identity=_identity(
-            "Measures of observable behaviour (smile, gaze toward the camera, head); no score",
-            today,
+            "Measures of observable behaviour (smile, gaze toward the camera, head); no score"
         ),
         intended_use=_intended_use("its measures are shown beside the recording, never summed up"),
         architecture=_architecture(
@@ -74,170 +71,105 @@ def starter_card() -> Card:
         reliability=absent,
         criterion_validity=absent,
         impact=absent,
-        calibration=Calibration(method=absent, half_width=absent, coverage=absent),
+        calibration=Calibration(method=absent, level=absent, half_width=absent, coverage=absent),
         abstention=absent,
         explanation=_explanation(),
         limitations=_limitations(),
         oversight=human_oversight(part="expression"),
         monitoring=_monitoring(),
-        change_log=(Change(date=today, change="first version: measures without a head"),),
         law=_law(),
     )
 
 
+def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
+    """Half width of each target, and what it covers."""
+    targets = sorted(predictions["target"].unique())
+    stated = Calibration(
+        method="cross-validated residual quantile (close to the jackknife+), not split conformal: "
+        f"the {level:.0%} quantile of |score − raters' mean, severity out|, pooled over folds in "
+        "which the head never saw the person, each person counting once. These held-out scores "
+        "set the width, so that everybody together is covered follows",
+        level=level,
+        half_width=tuple(Metric(type="half_width", target=target) for target in targets),
+        coverage=tuple(Metric(type="coverage", target=target) for target in targets),
+    )
+    return calibrated(predictions, stated)
+
+
 def learned_card(
-    predictions: pd.DataFrame, *, head: str, widths: dict[str, float], protocol: str
+    predictions: pd.DataFrame, calibration: Calibration, *, facts: Facts, head: str, protocol: str
 ) -> Card:
-    """The complete card of a head but for what publishing knows."""
-    today = _today()
-    targets = sorted(widths)
+    """The complete card of a head but for what writing and registering add."""
+    targets = sorted(predictions["target"].unique())
     return Card(
-        identity=_identity(f"Rated behaviour ({', '.join(targets)}), 0 to 100", today),
+        identity=_identity(f"Rated behaviour ({', '.join(targets)}), 0 to 100", facts.licences),
         intended_use=_intended_use("beside a human's judgement: how behaviour would be rated"),
         architecture=_architecture(
             "two convolutions over the masked 5 Hz series, pooled by mean, spread and attention, "
             f"ridge regression on top; chosen: {head}",
             f"{', '.join(targets)} in points of 100",
         ),
-        data=_data(predictions, targets),
+        data=_data(predictions, facts),
         metrics=Metrics(
-            protocol=protocol,
-            rows=tuple(_agreement_rows(predictions, targets)),
-            length_adjusted=tuple(_length_adjusted(predictions, targets)),
-            by_codec=not_applicable("codecs were not recorded with the ratings"),
+            protocol=f"{protocol}. Baseline mean: the mean rating of the same folds. Ceiling: one "
+            "rater against the mean of the others, severity taken out",
+            rows=tuple(filled(row, predictions) for row in _rows(targets)),
+            length_adjusted=tuple(
+                filled(
+                    Metric(
+                        type="partial_pearson_seconds",
+                        target=target,
+                        note="log of the recording's seconds held fixed",
+                    ),
+                    predictions,
+                )
+                for target in targets
+            ),
+            by_codec=not_applicable(f"codecs: {facts.recordings}"),
             by_snr=not_applicable("the sound is not read"),
         ),
-        reliability=tuple(_reliability(predictions, targets)),
+        reliability=tuple(
+            filled(
+                Metric(
+                    type="one_rater_reliability",
+                    target=target,
+                    unit="item",
+                    note="share of a single rating's variance that lies between recordings, "
+                    "severity out (one-way analysis of variance, unequal numbers of raters)",
+                ),
+                predictions,
+            )
+            for target in targets
+        ),
         criterion_validity=not_applicable("no rated person was hired or observed at work"),
         impact=not_applicable("nobody was selected with this version"),
-        calibration=Calibration(
-            method="split conformal on held-out people: |score − raters' mean, severity out|, 90 %",
-            half_width=widths,
-            coverage=tuple(_coverage(predictions, widths)),
-        ),
+        calibration=calibration,
         abstention=not_applicable("only recordings with a measured face were rated"),
         explanation=_explanation(),
         limitations=_limitations(),
         oversight=human_oversight(part="expression"),
         monitoring=_monitoring(),
-        change_log=(Change(date=today, change="head learned from ratings"),),
         law=_law(),
     )
 
 
-def _today() -> str:
-    return datetime.now(UTC).date().isoformat()
-
-
-def _raters(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[[column for column in rows.columns if column.startswith("rater_")]]
-
-
-def _agreement_rows(predictions: pd.DataFrame, targets: list[str]) -> Iterator[Metric]:
+def _rows(targets: list[str]) -> Iterator[Metric]:
     for target in targets:
-        rows = predictions[predictions["target"] == target]
-        by = rows["person"].to_numpy()
-        for name in ("pearson", "spearman", "mae"):
-            metric = getattr(agreement, name)
-            estimate = agreement.interval(metric, rows["rating"], rows["score"], by=by)
-            mean = np.full(len(rows), rows["rating"].mean())
+        for kind in ("pearson", "spearman", "mae", "bias"):
             yield Metric(
-                type=name,
+                type=kind,
                 target=target,
-                value=estimate.value,
-                low=estimate.low,
-                high=estimate.high,
-                n=rows["person"].nunique(),
-                baseline=agreement.mae(rows["rating"], mean) if name == "mae" else None,
-                baseline_name="mean rating" if name == "mae" else "",
-                human_ceiling=_ceiling(rows) if name == "pearson" else None,
-                note="ceiling: one rater against the mean of the others, severity taken out; the "
-                "mean rating as a predictor has no correlation",
+                baseline={"mean": None} if kind == "mae" else {},
+                note="" if kind == "mae" else "the mean rating has no correlation and no bias",
             )
 
 
-def _ceiling(rows: pd.DataFrame) -> float | None:
-    """None where too few recordings have two raters."""
-    try:
-        return agreement.human_ceiling(_raters(rows), by=rows["person"].to_numpy()).value
-    except UndefinedMetric:
-        return None
-
-
-def _length_adjusted(predictions: pd.DataFrame, targets: list[str]) -> Iterator[Metric]:
-    for target in targets:
-        rows = predictions[predictions["target"] == target]
-        estimate = agreement.interval(
-            agreement.partial_pearson,
-            rows["rating"],
-            rows["score"],
-            np.log(rows["seconds"].to_numpy(float)),
-            by=rows["person"].to_numpy(),
-            repeats=300,
-        )
-        yield Metric(
-            type="partial_pearson_seconds",
-            target=target,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            n=rows["person"].nunique(),
-            note="log of the recording's seconds held fixed",
-        )
-
-
-def _reliability(predictions: pd.DataFrame, targets: list[str]) -> Iterator[Metric]:
-    for target in targets:
-        rows = predictions[predictions["target"] == target]
-        value = _one_rater_reliability(_raters(rows).to_numpy(float))
-        yield Metric(
-            type="one_rater_reliability",
-            target=target,
-            value=value,
-            n=rows["person"].nunique(),
-            note="share of a single rating's variance that lies between recordings, severity out "
-            "(one-way analysis of variance with unequal numbers of raters)",
-        )
-
-
-def _one_rater_reliability(ratings: agreement.Floats) -> float | None:
-    """ICC(1) where not every rater rated every recording; None when nobody was rated twice.
-
-    Source: Shrout & Fleiss 1979, with the mean group size of Donner 1986.
-    """
-    counts = (~np.isnan(ratings)).sum(axis=1)
-    ratings, counts = ratings[counts > 0], counts[counts > 0]
-    n, total = len(counts), int(counts.sum())
-    if n < 2 or total <= n:
-        return None
-    means = np.nanmean(ratings, axis=1)
-    within = float(np.nansum((ratings - means[:, None]) ** 2)) / (total - n)
-    between = float((counts * (means - np.nanmean(ratings)) ** 2).sum()) / (n - 1)
-    size = (total - float((counts**2).sum()) / total) / (n - 1)
-    return (between - within) / (between + (size - 1) * within)
-
-
-def _coverage(predictions: pd.DataFrame, widths: dict[str, float]) -> Iterator[Metric]:
-    for target, width in widths.items():
-        rows = predictions[predictions["target"] == target]
-        inside = (rows["rating"] - rows["score"]).abs() <= width
-        yield Metric(
-            type="coverage",
-            target=target,
-            value=float(inside.mean()),
-            n=rows["person"].nunique(),
-            note=f"share within ± {width:.1f} points; the same held-out scores set the width, so "
-            "it is about 90 % by construction",
-        )
-
-
-def _identity(summary: str, today: str) -> Identity:
+def _identity(summary: str, licences: tuple[str, ...] = ()) -> Identity:
     return Identity(
         name="expression",
         summary=summary,
-        date=today,
-        change_since_last="first version",
-        licences=("Apache-2.0 (MediaPipe face landmarker)",),
+        date=datetime.now(UTC).date().isoformat(),
+        licences=("Apache-2.0 (MediaPipe face landmarker)", *licences),
     )
 
 
@@ -286,19 +218,19 @@ def _architecture(description: str, outputs: str) -> Architecture:
     )
 
 
-def _data(predictions: pd.DataFrame, targets: list[str]) -> Data:
-    first = predictions[predictions["target"] == targets[0]]
-    found = _one_rater_reliability(_raters(first).to_numpy(float))
+def _data(predictions: pd.DataFrame, facts: Facts) -> Data:
+    raters = sum(column.startswith("rater_") for column in map(str, predictions))
     return Data(
-        n_people=first["person"].nunique(),
-        n_recordings=len(first),
-        dates="as the ratings table's owner states; the table holds none",
-        consent_basis="the owner of the ratings table must hold separate consent for the face",
-        label_source=f"ratings of behaviour by {_raters(first).shape[1]} raters",
-        rater_icc=round(found, 3) if found is not None else "nobody was rated twice",
+        n_people=predictions["person"].nunique(),
+        n_recordings=predictions["item"].nunique(),
+        dates=facts.dates,
+        consent_basis=f"{facts.consent_basis}. The owner of the ratings must hold separate consent "
+        "for the face",
+        label_source=f"{facts.label_source}; {raters} raters",
+        rater_icc="see Reliability, for each target",
         demographics=not_applicable("the ratings table holds no groups"),
         split="by person: nobody is both learned from and judged",
-        datasheet="ratings.csv and series/ as described in training/expression.py",
+        datasheet=facts.datasheet,
     )
 
 

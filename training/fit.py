@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -64,6 +65,15 @@ def features(
             for _ in pool.map(one, waiting.values(), waiting.keys(), chunksize=4):
                 done()
     return [_load(target) for target in targets]
+
+
+def digest(plan: object, *arrays: npt.NDArray[Any]) -> str:
+    """Name of what was made by `plan` (JSON) from these arrays: other content, another name."""
+    found = hashlib.sha256(json.dumps(plan).encode())
+    for array in arrays:
+        found.update(f"{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _extract_one(extract: Callable[[Path], dict[str, Matrix]], path: Path, target: Path) -> None:

@@ -141,7 +141,12 @@ def compare(
         without = finding.standing == "not_shown" and finding.about not in shown
         refused = finding.standing == "worse" or without
         (objections if refused else findings).append(finding.sentence)
-    unheard = set(incumbent["target"]) - set(challenger["target"])
+    unjudged = set(outputs) - set(challenger["target"])
+    objections += [
+        f"{target}: its head gives this score and it has no held-out predictions of it"
+        for target in sorted(unjudged)
+    ]
+    unheard = set(incumbent["target"]) - set(challenger["target"]) - unjudged
     findings += [f"{target}: not in its predictions, so not compared" for target in sorted(unheard)]
     return objections, findings
 
@@ -223,7 +228,7 @@ def _compare_rows(
     yield (
         worse,
         f"{label}: r changes by {difference.value:+.3f} "
-        f"({difference.low:+.3f} to {difference.high:+.3f}) on {difference.n} common rows"
+        f"({difference.low:+.3f} to {difference.high:+.3f}) on {len(rows)} common rows"
         + ("; that is worse" if worse else ""),
     )
     for column in GROUP_COLUMNS:

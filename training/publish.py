@@ -35,12 +35,17 @@ from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, Record
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest, registry
 from evaluation.agreement import Estimate
-from evaluation.card import Card, missing
+from evaluation.card import Card, Change, missing, not_applicable
 
 Features = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
 
 CHAMPION = "champion"
+
+UNREGISTERED = "not registered"
+
+CODE = ("configs", "data", "evaluation", "training/*.py", "pyproject.toml")
+"""What a version's numbers depend on."""
 
 _ABSENT = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
 """MLflow's codes for a name, version or alias that is not there."""
@@ -93,15 +98,31 @@ def head_points(version: Path, manifest: Manifest, features: Features) -> Points
     return np.asarray(found, dtype=np.float64).reshape(len(features), -1)
 
 
-def write(built: Built, folder: Path) -> Path:
-    """The version as a folder: version.json, head, card, predictions. Returns the folder."""
+def write(built: Built, folder: Path, *, change: str, log: tuple[Change, ...] = ()) -> Path:
+    """The version as a folder: version.json, head, card, predictions. Returns the folder.
+
+    The card is completed by what made the head: sha256, code, the active run.
+    change : since the version whose change log is `log`
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in built.files.items():
         (folder / name).write_bytes(content)
     (folder / MANIFEST).write_text(built.manifest.model_dump_json(indent=2), encoding="utf-8")
     built.predictions.to_csv(folder / PREDICTIONS, index=False, float_format="%.4f")
-    _write_card(built.card, folder)
+    write_card(_completed(built, change, log), folder)
     return folder
+
+
+def _completed(built: Built, change: str, log: tuple[Change, ...]) -> Card:
+    active = mlflow.active_run()
+    card = built.card.with_identity(
+        version=UNREGISTERED,
+        sha256=built.manifest.sha256 or not_applicable("this version has no head"),
+        run=active.info.run_id if active else not_applicable("it was not trained in a run"),
+        git_commit=git_commit(),
+        registered_by=UNREGISTERED,
+    )
+    return card.with_change(Change(date=built.card.identity.date, change=change), log)
 
 
 def read_card(folder: Path) -> Card:
@@ -131,54 +152,116 @@ def connect() -> MlflowClient:
     return MlflowClient()
 
 
-def publish(built: Built) -> str:
+def publish(built: Built, *, change: str, save: Path | None = None) -> str:
     """Register what was built, within the active run or one of its own; returns its version.
 
+    change : what is different from the version registered last
+    save : where the folder is also written
     Raises CardIncomplete naming the empty fields.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = write(built, Path(scratch) / built.manifest.name)
+    name = built.manifest.name
+    log = change_log(connect(), name)
+    _require_complete(_completed(built, change, log))
+    active = mlflow.active_run()
+    with (
+        nullcontext(active) if active else tracked(f"publish-{name}"),
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        folder = write(built, save or Path(scratch) / name, change=change, log=log)
         return register(folder, metrics=built.metrics)
 
 
-def register(folder: Path, *, metrics: dict[str, float] | None = None) -> str:
+def change_log(client: MlflowClient, name: str) -> tuple[Change, ...]:
+    """Of the version registered last, newest change first; nothing where there is none."""
+    versions = [int(found.version) for found in client.search_model_versions(f"name='{name}'")]
+    if not versions:
+        return ()
+    try:
+        return read_card(download(client, name, str(max(versions)))).change_log
+    except ContractMismatch as reason:
+        return (Change(date="unknown", change=f"earlier changes cannot be read: {reason}"),)
+
+
+def register(
+    folder: Path,
+    *,
+    metrics: dict[str, float] | None = None,
+    tags: dict[str, str] | None = None,
+) -> str:
     """Register a version's folder; returns the version number as MLflow gives it.
 
+    Its card keeps the run and code of the training, and names the run that registers it.
+    tags : of the version, beside those that say what it is
     The first version of a name becomes champion: a registry that can serve nothing
     helps nobody, and its card says what it is.
     Raises CardIncomplete, or ContractMismatch where the head is not the manifest's, before
     anything is registered.
     """
     manifest = read_manifest(folder)
-    _require_complete(_identified(folder, manifest, version="pending", run="pending"))
-    _require_head(folder, manifest)
+    card = read_card(folder)
+    _require_complete(card)
+    _require_head(folder, manifest, card)
     client = connect()
     active = mlflow.active_run()
     with nullcontext(active) if active else tracked(f"publish-{manifest.name}") as run:
         mlflow.log_metrics(metrics or {})
-        number = _create_version(client, manifest, folder, run.info)
+        number = _create_version(client, folder, run.info, tags or {})
     if champion(client, manifest.name) is None:
         client.set_registered_model_alias(manifest.name, CHAMPION, number)
     return number
 
 
+STARTER_TAG = "starter"
+"""On versions that shipped with the code: digest of the folder they were registered from."""
+
+
+def register_starter(client: MlflowClient, folder: Path, name: str) -> str:
+    """Make the shipped version champion unless it is, or another version was put there.
+
+    Returns what was done, in a clause.
+    """
+    shipped = _folder_digest(folder)
+    holder = champion(client, name)
+    if holder is None:
+        return f"version {register(folder, tags={STARTER_TAG: shipped})} registered, champion"
+    tags = client.get_model_version(name, holder).tags
+    if STARTER_TAG not in tags:
+        features = read_manifest(folder).feature_set
+        fits = "" if tags.get("feature_set") == features else f", though this code reads {features}"
+        return f"version {holder} is the champion already and no starter: it stays{fits}"
+    if tags[STARTER_TAG] == shipped:
+        return f"version {holder} is the champion already"
+    number = register(folder, tags={STARTER_TAG: shipped})
+    client.set_registered_model_alias(name, CHAMPION, number)
+    return f"version {number} registered, champion in place of starter version {holder}"
+
+
+def _folder_digest(folder: Path) -> str:
+    content = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        content.update(f"{path.name} {file_sha256(path)}\n".encode())
+    return content.hexdigest()
+
+
 def _create_version(
-    client: MlflowClient, manifest: Manifest, folder: Path, run: mlflow.entities.RunInfo
+    client: MlflowClient, folder: Path, run: mlflow.entities.RunInfo, tags: dict[str, str]
 ) -> str:
     """The card is stored with its version number, so the number comes before the files."""
+    manifest = read_manifest(folder)
     is_first = _ensure_name(client, manifest.name)
     place = f"{manifest.name}-{uuid.uuid4().hex[:8]}"  # one run may publish twice
     created = client.create_model_version(
         manifest.name,
         source=f"{run.artifact_uri}/{place}",
         run_id=run.run_id,
-        tags={"feature_set": manifest.feature_set, "sha256": manifest.sha256},
+        tags={"feature_set": manifest.feature_set, "sha256": manifest.sha256, **tags},
     )
     number = str(created.version)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             copy = Path(shutil.copytree(folder, Path(scratch) / manifest.name))
-            _write_card(_identified(folder, manifest, version=number, run=run.run_id), copy)
+            card = read_card(folder).with_identity(version=number, registered_by=run.run_id)
+            write_card(card, copy)
             client.log_artifacts(run.run_id, str(copy), place)
     except BaseException:
         client.delete_model_version(manifest.name, number)
@@ -224,18 +307,14 @@ def download(client: MlflowClient, name: str, version: str) -> Path:
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=source))
 
 
-def _identified(folder: Path, manifest: Manifest, *, version: str, run: str) -> Card:
-    return read_card(folder).with_identity(
-        version=version,
-        run=run,
-        sha256=manifest.sha256 or hashlib.sha256(b"").hexdigest(),
-        git_commit=git_commit(),
-    )
-
-
-def _require_head(folder: Path, manifest: Manifest) -> None:
+def _require_head(folder: Path, manifest: Manifest, card: Card) -> None:
     if not manifest.artifact:
         return
+    if card.identity.sha256 != manifest.sha256:
+        raise ContractMismatch(
+            f"{folder / CARD} is the card of {card.identity.sha256}; {MANIFEST} says "
+            f"{manifest.sha256}"
+        )
     head = folder / manifest.artifact
     got = file_sha256(head) if head.is_file() else "no such file"
     if got != manifest.sha256:
@@ -252,7 +331,8 @@ def _require_complete(card: Card) -> None:
         )
 
 
-def _write_card(card: Card, folder: Path) -> None:
+def write_card(card: Card, folder: Path) -> None:
+    """Both forms of the card that are files."""
     (folder / CARD).write_text(card.model_dump_json(indent=2), encoding="utf-8")
     (folder / CARD_MARKDOWN).write_text(card.to_markdown(), encoding="utf-8")
 
@@ -262,7 +342,12 @@ def _location(artifacts: str) -> str:
 
 
 def git_commit() -> str:
-    """The commit this code is at; `unknown` outside a checkout."""
-    command = ["git", "-C", str(configs.FOLDER.parent), "rev-parse", "HEAD"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    return answer.stdout.strip() or "unknown"
+    """The commit this code is at, `-changed` if files differ from it; `unknown` outside git."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", *CODE)
+    return (commit + "-changed" if changed else commit) or "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(configs.FOLDER.parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

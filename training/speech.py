@@ -9,7 +9,6 @@ Source: frozen-encoder statistics with a kernel regression, cf. Kim et al., Inte
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel
+from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -47,10 +47,11 @@ from data.registry import read_manifest
 from data.speech import SpeechConfig, speech_features
 from data.splits import folds
 from evaluation import agreement
-from evaluation.calibration import conformal_half_width
+from evaluation.rows import PLACES, Intervals
 from training import fit
+from training.facts import facts
 from training.publish import Built, Judged, head_points
-from training.speech_card import card
+from training.speech_card import BANDS, calibration, card
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -127,7 +128,7 @@ class Examples:
     table : one row an utterance that has speech
     rows : (stretches, SPEECH width); owner : (stretches,) row of `table`
     measures : (utterances, SPEECH_MEASURES) NaN where there is none
-    unheard : utterances in which no speech was found
+    unheard : rows of utterances in which no speech was found
     """
 
     table: pd.DataFrame
@@ -135,7 +136,7 @@ class Examples:
     owner: Rows
     durations_s: Floats
     measures: Floats
-    unheard: int
+    unheard: pd.DataFrame
 
     @property
     def people(self) -> npt.NDArray[np.str_]:
@@ -175,7 +176,7 @@ def examples(folder: Path, store: Path, *, workers: int) -> Examples:
         owner=np.repeat(np.arange(len(heard)), counts),
         durations_s=np.concatenate([found[i]["durations_s"] for i in heard]),
         measures=np.stack([found[i]["measures"] for i in heard]),
-        unheard=len(table) - len(heard),
+        unheard=table.drop(index=table.index[heard]),
     )
 
 
@@ -185,7 +186,7 @@ _listener: list[Listener] = []
 
 def _extract(path: Path) -> dict[str, fit.Matrix]:
     if not _listener:
-        _listener.append(Listener(threads=1))
+        _listener.append(Listener())
     config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
     waveform = open_recording(path, config).waveform
     if waveform is None:
@@ -206,31 +207,33 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
     chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
     fitted = _fit(chosen, rated, np.arange(len(rated.table)))
     head = onnx_head(fitted)
-    widths = _half_widths(config, rated, scores)
+    predictions = prediction_table(rated, scores, length_baseline(config, rated))
+    calibrated = calibration(predictions, level=config.coverage)
+    served = Intervals.of(calibrated)
+    known = facts(data)
     manifest = Manifest(
         name="speech",
         feature_set=SPEECH.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=tuple(Target(name=a, half_width=w) for a, w in widths.items()),
-        validated_languages=("en",),
-        validated_settings=("read_aloud",),
+        targets=tuple(Target(name=a, half_width=served.width(a)) for a in ASPECTS),
+        validated_languages=known.languages,
+        validated_settings=known.settings,
         provisional_reason=PROVISIONAL,
         language_bound=True,
         references=references(rated),
-        references_source="adults reading English aloud (speechocean762), 10th to 90th percentile",
-        learned_from="speechocean762 train: read English of Mandarin speakers, five experts",
+        references_source=f"adults ({known.name}), 10th to 90th percentile",
+        learned_from=known.learned_from,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    predictions = prediction_table(rated, scores)
     return Built(
         manifest=manifest,
         files={"head.onnx": head},
         card=card(
             predictions,
+            calibrated,
+            facts=known,
             head=str(chosen),
-            widths=widths,
-            unheard=rated.unheard,
             protocol=f"{config.outer_folds} folds of speakers; the head of each fold was chosen on "
             f"{config.inner_folds} folds of the other speakers; r with the experts' median",
         ),
@@ -272,10 +275,15 @@ def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, n
         )
         return float(np.mean([part.agreement(head) for part in parts]))
 
-    identity_of = json.dumps([config.model_dump(), KERNEL, SPEECH.id, identity(), len(rated.rows)])
-    digest = hashlib.sha256((identity_of + "".join(rated.people[train])).encode()).hexdigest()
+    digest = fit.digest(
+        [config.model_dump(), KERNEL, SPEECH.id, identity()],
+        rated.rows[np.isin(rated.owner, train)],
+        rated.mean()[train],
+        rated.median()[train],
+        rated.people[train],
+    )
     study = fit.search(
-        f"speech-{name}-{digest[:12]}",
+        f"speech-{name}-{digest}",
         objective,
         trials=config.trials,
         store=store,
@@ -344,14 +352,14 @@ def by_utterance(points: Floats, owner: Rows, weights: Floats, wanted: Rows) -> 
     return total / np.bincount(place, weights, minlength=len(wanted))[:, None]
 
 
-def _half_widths(config: SpeechRecipe, rated: Examples, scores: Floats) -> dict[str, float]:
-    """Aspect → half width in points that covers the experts' median of unseen speakers."""
-    return {
-        aspect: conformal_half_width(
-            rated.median()[:, j], scores[:, j], by=rated.people, coverage=config.coverage
-        )
-        for j, aspect in enumerate(ASPECTS)
-    }
+def length_baseline(config: SpeechRecipe, rated: Examples) -> Floats:
+    """(utterances, aspects) points from a line on the log of the words, on the same folds."""
+    log_words = np.log(rated.table["words"].to_numpy(float).clip(min=1))[:, None]
+    points = np.full((len(rated.table), len(ASPECTS)), np.nan)
+    for train, test in folds(rated.people, n=config.outer_folds, seed=config.seed):
+        line = LinearRegression().fit(log_words[train], rated.mean()[train])
+        points[test] = np.clip(line.predict(log_words[test]), 0, 100)
+    return points
 
 
 REFERENCED = ("articulation_rate", "f0_range", "level_range", "voiced_ratio")
@@ -372,19 +380,31 @@ def references(rated: Examples) -> dict[str, tuple[float, float]]:
     return found
 
 
-def prediction_table(rated: Examples, scores: Floats) -> pd.DataFrame:
-    """One row an utterance and aspect: held-out score beside the experts' median and spread."""
-    median = rated.median()
+def prediction_table(rated: Examples, scores: Floats, lengths: Floats) -> pd.DataFrame:
+    """One row an utterance and aspect: held-out score beside the experts and the baseline.
+
+    Utterances without speech are rows without a score.
+    """
+    everything = pd.concat([rated.table, rated.unheard], ignore_index=True)
     parts = []
     for j, aspect in enumerate(ASPECTS):
-        part = rated.table[["person", "item", "age_group", "gender", "words"]].copy()
+        part = everything[["person", "item", "age_group", "gender", "words"]].copy()
+        experts = speechocean762.ratings(everything, aspect)
         part.insert(2, "target", aspect)
-        part.insert(3, "rating", median[:, j])
-        part.insert(4, "score", scores[:, j])
-        experts = speechocean762.ratings(rated.table, aspect)
+        part.insert(3, "rating", np.nanmedian(experts, axis=1))
+        part.insert(4, "score", pd.Series(scores[:, j]).reindex(part.index))
+        part["score_band"] = score_band(part["score"], adult=part["age_group"] == "adult")
+        part["baseline_length"] = pd.Series(lengths[:, j]).reindex(part.index)
         part[[f"expert_{i}" for i in speechocean762.EXPERTS]] = experts
         parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True).round(PLACES)
+
+
+def score_band(scores: pd.Series, *, adult: pd.Series) -> pd.Series:
+    """`low`, `middle` or `high`: the thirds of adults' scores; missing without a score."""
+    low, high = scores[adult].quantile([1 / 3, 2 / 3])
+    band = np.select([scores <= low, scores <= high], BANDS[:2], BANDS[2])
+    return pd.Series(band, index=scores.index).where(scores.notna())
 
 
 def onnx_head(fitted: Pipeline) -> bytes:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import numpy as np
 import pandas as pd
 
 import configs
 from data import assets
-from data.corpora.speechocean762 import ASPECTS, EXPERTS
-from evaluation import agreement, reliability
+from data.corpora.speechocean762 import ASPECTS
 from evaluation.card import (
     Abstention,
     Architecture,
     BaseModelUsed,
     Calibration,
     Card,
-    Change,
     Data,
     Explanation,
     GroupCount,
@@ -36,57 +33,88 @@ from evaluation.card import (
     not_applicable,
     pipia_map,
 )
+from evaluation.rows import calibrated, filled
+from training.facts import Facts
 
+ADULTS = {"age_group": "adult"}
 SLICES: tuple[dict[str, str], ...] = (
     {},
-    {"age_group": "adult"},
+    ADULTS,
     {"age_group": "child"},
     {"gender": "f"},
     {"gender": "m"},
 )
 """Everybody, then the groups of speakers that the corpus names."""
 
-REPEATS = 400
-"""Bootstrap draws over speakers: an end of a 95 % interval moves by less than .002."""
+BANDS = ("low", "middle", "high")
+"""Thirds of adults' held-out scores of one target."""
 
-EXPERT_COLUMNS = [f"expert_{i}" for i in EXPERTS]
+LENGTH = "length"
+"""Baseline: a line on the log of the number of words, fitted on the same folds."""
+
+
+def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
+    """Half widths of adults, who alone are candidates, and what they cover."""
+    slices = [*SLICES, *({**ADULTS, "score_band": band} for band in BANDS)]
+    stated = Calibration(
+        method="cross-validated residual quantile (close to the jackknife+), not split conformal: "
+        f"the {level:.0%} quantile of |score − experts' median| of adults, pooled over folds in "
+        "which the head never saw the speaker, each speaker counting once. These held-out scores "
+        "set the width, so that adults as a whole are covered follows; other rows are findings",
+        level=level,
+        half_width=tuple(Metric(type="half_width", target=a, slice=ADULTS) for a in ASPECTS),
+        coverage=tuple(
+            Metric(type="coverage", target=target, slice=wanted)
+            for target in ASPECTS
+            for wanted in slices
+        ),
+    )
+    return calibrated(predictions, stated)
 
 
 def card(
-    predictions: pd.DataFrame, *, head: str, widths: dict[str, float], unheard: int, protocol: str
+    predictions: pd.DataFrame, calibration: Calibration, *, facts: Facts, head: str, protocol: str
 ) -> Card:
-    """The complete card but for what publishing knows (version, sha256, run, commit)."""
-    today = datetime.now(UTC).date().isoformat()
+    """The complete card but for what writing and registering add."""
     one_target = predictions[predictions["target"] == ASPECTS[0]]
     return Card(
         identity=Identity(
             name="speech",
             summary="Fluency, prosody, pronunciation accuracy and total of read English, 0 to 100",
-            date=today,
-            change_since_last="first version",
-            licences=("MIT (Whisper weights)", "CC BY 4.0 (speechocean762)"),
+            date=datetime.now(UTC).date().isoformat(),
+            licences=(
+                "MIT (Whisper weights, SwiftF0, Silero VAD)",
+                *facts.licences,
+            ),
         ),
-        intended_use=_intended_use(),
+        intended_use=_intended_use(facts),
         architecture=_architecture(head),
-        data=_data(one_target),
+        data=_data(one_target, facts),
         metrics=Metrics(
-            protocol=protocol,
-            rows=tuple(_agreement_rows(predictions)),
-            length_adjusted=tuple(_length_adjusted(predictions)),
-            by_codec=not_applicable("every recording of the corpus has one codec (Opus 24 kbit/s)"),
-            by_snr=not_applicable("the corpus was recorded in quiet rooms; noise was not varied"),
+            protocol=f"{protocol}. Baseline length: a line on the log of the number of words, "
+            "fitted on the same folds. Ceiling: one expert against the mean of the others",
+            rows=tuple(filled(row, predictions) for row in _rows()),
+            length_adjusted=tuple(
+                filled(
+                    Metric(
+                        type="partial_pearson",
+                        target=target,
+                        note="log of the number of words held fixed",
+                    ),
+                    predictions,
+                )
+                for target in ASPECTS
+            ),
+            by_codec=not_applicable(f"the recordings have {facts.recordings}"),
+            by_snr=not_applicable(f"the recordings have {facts.recordings}"),
         ),
-        reliability=tuple(_reliability(predictions)),
+        reliability=tuple(filled(row, predictions) for row in _reliability()),
         criterion_validity=not_applicable(
             "no speaker of this corpus was hired or observed at work"
         ),
         impact=not_applicable("nobody was selected with this version; groups are compared above"),
-        calibration=Calibration(
-            method="split conformal on held-out speakers: |score − experts' median|, 90 %",
-            half_width=widths,
-            coverage=tuple(_coverage(predictions, widths)),
-        ),
-        abstention=_abstention(one_target, unheard),
+        calibration=calibration,
+        abstention=tuple(_abstention(one_target)),
         explanation=Explanation(
             method="named measures of delivery beside the range of adults in the corpus; the head "
             "reads the encoder's statistics, so a measure is context and not a cause",
@@ -95,134 +123,51 @@ def card(
         limitations=_limitations(),
         oversight=human_oversight(part="speech"),
         monitoring=_monitoring(),
-        change_log=(Change(date=today, change="first version"),),
         law=_law(),
     )
 
 
-def _agreement_rows(predictions: pd.DataFrame) -> Iterator[Metric]:
+def _rows() -> Iterator[Metric]:
     for target in ASPECTS:
         for wanted in SLICES:
-            rows = _chosen(predictions, target, wanted)
-            yield _metric(rows, target, wanted, "pearson")
-        for metric in ("spearman", "mae", "qwk"):
-            yield _metric(_chosen(predictions, target, {}), target, {}, metric)
+            for kind in ("pearson", "bias"):
+                yield _metric(kind, target, wanted)
+        for kind in ("spearman", "mae", "qwk"):
+            yield _metric(kind, target, {})
 
 
-def _metric(rows: pd.DataFrame, target: str, wanted: dict[str, str], name: str) -> Metric:
-    functions = {
-        "pearson": agreement.pearson,
-        "spearman": agreement.spearman,
-        "mae": agreement.mae,
-        "qwk": lambda r, s: agreement.qwk(r / 10, s / 10, low=0, high=10),
-    }
-    by = rows["person"].to_numpy()
-    estimate = agreement.interval(
-        functions[name], rows["rating"], rows["score"], by=by, repeats=REPEATS
-    )
-    ceiling = baseline = None
-    if name == "pearson":
-        ceiling = agreement.human_ceiling(rows[EXPERT_COLUMNS].to_numpy(), by=by).value
-        baseline = agreement.pearson(rows["rating"], np.log(rows["words"].to_numpy(float)))
-    if name == "mae":
-        baseline = agreement.mae(rows["rating"], np.full(len(rows), rows["rating"].mean()))
-    return Metric(
-        type=name,
-        target=target,
-        slice=wanted,
-        value=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        n=rows["person"].nunique(),
-        baseline=baseline,
-        baseline_name={"pearson": "log of the number of words", "mae": "mean rating"}.get(name, ""),
-        human_ceiling=ceiling,
-        note="ceiling: one expert against the mean of the others"
-        if name == "pearson"
-        else "no baseline or ceiling on this scale; see pearson",
-    )
+def _metric(kind: str, target: str, wanted: dict[str, str]) -> Metric:
+    note = "mean of score − rating, in points of 100" if kind == "bias" else ""
+    return Metric(type=kind, target=target, slice=wanted, baseline={LENGTH: None}, note=note)
 
 
-def _length_adjusted(predictions: pd.DataFrame) -> Iterator[Metric]:
+def _reliability() -> Iterator[Metric]:
     for target in ASPECTS:
-        rows = _chosen(predictions, target, {})
-        estimate = agreement.interval(
-            agreement.partial_pearson,
-            rows["rating"],
-            rows["score"],
-            np.log(rows["words"].to_numpy(float)),
-            by=rows["person"].to_numpy(),
-            repeats=REPEATS,
-        )
-        yield Metric(
-            type="partial_pearson",
-            target=target,
-            value=estimate.value,
-            low=estimate.low,
-            high=estimate.high,
-            n=rows["person"].nunique(),
-            note="log of the number of words held fixed",
-        )
-
-
-def _reliability(predictions: pd.DataFrame) -> Iterator[Metric]:
-    for target in ASPECTS:
-        found = reliability.icc(_chosen(predictions, target, {})[EXPERT_COLUMNS])
-        for name, form, estimate in (
-            ("icc_2_1", "one expert", found.single),
-            ("icc_2_k", f"mean of {found.raters}", found.average),
-        ):
+        for kind, form in (("icc_2_1", "one expert"), ("icc_2_k", "the mean of all")):
             yield Metric(
-                type=name,
+                type=kind,
                 target=target,
-                value=estimate.value,
-                low=estimate.low,
-                high=estimate.high,
-                n=estimate.n,
-                note=f"the experts themselves, {form}; n utterances rated by all of them",
+                unit="item",
+                note=f"the experts themselves, {form}; utterances all of them rated; F interval",
             )
 
 
-def _coverage(predictions: pd.DataFrame, widths: dict[str, float]) -> Iterator[Metric]:
-    for target in ASPECTS:
-        for wanted in SLICES:
-            rows = _chosen(predictions, target, wanted)
-            inside = (rows["rating"] - rows["score"]).abs() <= widths[target]
-            yield Metric(
-                type="coverage",
-                target=target,
-                slice=wanted,
-                value=float(inside.mean()),
-                n=rows["person"].nunique(),
-                note=f"share within ± {widths[target]:.1f} points; the same held-out scores set "
-                "the width, so the row for everybody is 90 % by construction",
-            )
+def _abstention(one_target: pd.DataFrame) -> Iterator[Abstention]:
+    for column, group in [("all", "everybody"), *(pair for s in SLICES for pair in s.items())]:
+        rows = one_target if column == "all" else one_target[one_target[column] == group]
+        n, abstained = len(rows), int(rows["score"].isna().sum())
+        share = abstained / n if n else 0
+        yield Abstention(column=column, group=group, n=n, abstained=abstained, share=share)
 
 
-def _abstention(one_target: pd.DataFrame, unheard: int) -> tuple[Abstention, ...]:
-    n = len(one_target) + unheard
-    return (
-        Abstention(
-            column="all", group="everybody", n=n, abstained=unheard, share=unheard / n if n else 0
-        ),
-    )
-
-
-def _chosen(predictions: pd.DataFrame, target: str, wanted: dict[str, str]) -> pd.DataFrame:
-    keep = predictions["target"] == target
-    for column, value in wanted.items():
-        keep &= predictions[column] == value
-    return predictions[keep]
-
-
-def _intended_use() -> IntendedUse:
+def _intended_use(facts: Facts) -> IntendedUse:
     return IntendedUse(
         uses=(
             "beside a human's judgement: how fluently an English answer was delivered",
             "research on delivery in interviews",
         ),
         users=("recruiters with training in what the score means", "auditors", "candidates"),
-        languages=("en",),
+        languages=facts.languages or ("none: no language was validated",),
         out_of_scope=(
             "deciding alone whether anyone is invited, hired or refused",
             "Mandarin or any other language: no rated corpus was used, validity is unknown",
@@ -253,31 +198,42 @@ def _architecture(head: str) -> Architecture:
             BaseModelUsed(
                 name="Whisper base, CTranslate2, int8",
                 licence="MIT",
-                use="frozen encoder",
+                use="frozen encoder; the words",
                 sha256=model.sha256,
+            ),
+            BaseModelUsed(
+                name="Silero VAD v6 (in faster-whisper 1.2.1)",
+                licence="MIT",
+                use="frozen; where someone speaks",
+                sha256="4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
+            ),
+            BaseModelUsed(
+                name="SwiftF0 (swift-f0 0.3.0)",
+                licence="MIT",
+                use="frozen; pitch of voiced frames",
+                sha256="6385e8c2ebc3872e82c9ff5946228de44cd3be77a750ea53698b7dbfe94b0a22",
             ),
         ),
     )
 
 
-def _data(one_target: pd.DataFrame) -> Data:
+def _data(one_target: pd.DataFrame, facts: Facts) -> Data:
     people = one_target.drop_duplicates("person")
     counts = [
         GroupCount(column=column, group=str(group), n=int(n))
         for column in ("age_group", "gender")
         for group, n in people[column].value_counts().items()
     ]
-    single = reliability.icc(one_target[EXPERT_COLUMNS]).single
     return Data(
         n_people=len(people),
         n_recordings=len(one_target),
-        dates="published 2021; recording dates are not published",
-        consent_basis="public research corpus, CC BY 4.0; consent was collected by its authors",
-        label_source="five experts a recording, 0 to 10, independently",
-        rater_icc=round(single.value, 3),
+        dates=facts.dates,
+        consent_basis=facts.consent_basis,
+        label_source=facts.label_source,
+        rater_icc="see Reliability, for each target",
         demographics=tuple(counts),
         split="by speaker: nobody is both learned from and judged",
-        datasheet="Zhang et al., Interspeech 2021; Mandarin speakers reading English aloud",
+        datasheet=facts.datasheet,
     )
 
 
@@ -288,6 +244,8 @@ def _limitations() -> Limitations:
             "the score treats that fairly is not known",
             "validity in Mandarin is unknown",
             "an interval covers one utterance's expert median, not a whole interview",
+            "an interval is equally wide everywhere, but low scores err more and are covered less "
+            "often (rows of Coverage by score_band)",
             "each sentence is scored by itself; pauses between sentences show in the measures, "
             "not in the score; where sentences end is recognised, not known",
         ),

@@ -11,7 +11,6 @@ Source: multi-penalty regression, Rottman et al. 2023: ‖y − Xw‖² + λ‖w
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,9 +36,11 @@ from data.weights import FEATURE_SET, JobWeights, read_weights, weights_json
 from evaluation import agreement
 from evaluation.agreement import Estimate, Floats
 from evaluation.fairness import Selection, top_half
+from evaluation.rows import PLACES
 from training import weights_card
-from training.fit import progress
-from training.publish import Built, Judged
+from training.facts import facts
+from training.fit import digest, progress
+from training.publish import Built, Judged, read_card, write_card
 
 ITEMS_JOB = siop2020.NAME
 """Key of weights over assessment items; no job of ours has it, so none is served by them."""
@@ -151,7 +152,7 @@ def run(config: WeightsRecipe, data: Path, store: Path) -> Built:
     return Built(
         manifest=_manifest(content, learned_from=_named(learned)),
         files={"weights.json": content},
-        card=weights_card.card(learned),
+        card=weights_card.card(learned, facts(data)),
         predictions=pd.concat([report.predictions for report in learned], ignore_index=True),
         metrics=_metrics(learned),
     )
@@ -167,6 +168,7 @@ def refresh(folder: Path) -> None:
     update = {"sha256": hashlib.sha256(content).hexdigest()}
     text = manifest.model_copy(update=update).model_dump_json(indent=2)
     (folder / MANIFEST).write_text(text, encoding="utf-8")
+    write_card(read_card(folder).with_identity(**update), folder)
 
 
 # --- examples -----------------------------------------------------------------
@@ -361,7 +363,9 @@ def held_out(
         for repeat in range(config.repeats):
             path = folder / f"{repeat}.npy"
             if not path.exists():
-                np.save(path, _one_repeat(config, history, candidates, repeat))
+                scratch = path.with_suffix(".part.npy")
+                np.save(scratch, _one_repeat(config, history, candidates, repeat))
+                scratch.replace(path)
             columns.append(np.load(path, allow_pickle=False))
             done()
     return np.column_stack(columns)
@@ -398,13 +402,14 @@ def _scored(
 
 
 def _identity(config: WeightsRecipe, history: History, candidates: Sequence[Candidate]) -> str:
-    digest = hashlib.sha256(history.predictors.to_numpy(float).tobytes())
-    for array in (history.criterion, history.focal, history.retained):
-        digest.update(array.tobytes())
     plan = [one.model_dump() for one in candidates]
-    digest.update("".join(history.people).encode())
-    digest.update(json.dumps([plan, config.seed, config.outer_folds, config.inner_folds]).encode())
-    return digest.hexdigest()[:16]
+    return digest(
+        [plan, config.seed, config.outer_folds, config.inner_folds, history.signed],
+        history.people,
+        np.array(history.predictors.columns, dtype=str),
+        history.predictors.to_numpy(float),
+        *(history.criterion, history.high_performer, history.retained, history.focal),
+    )
 
 
 # --- judging --------------------------------------------------------------------
@@ -521,7 +526,7 @@ def _predictions(history: History, scores: Floats) -> pd.DataFrame:
                 "item": history.job,
                 "target": f"{history.job}.{outcome}",
                 "rating": 100 * happened,
-                "score": scores.round(4),
+                "score": scores.round(PLACES),
                 "group": group,
             }
         )

@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 import pandas as pd
 
-from data.contract import UndefinedMetric
 from data.corpora import siop2020
 from data.weights import JobWeights
-from evaluation import agreement
 from evaluation.agreement import Estimate
 from evaluation.card import (
     Architecture,
     Calibration,
     Card,
-    Change,
     Data,
     Explanation,
     GroupCount,
     Identity,
-    Impact,
     IntendedUse,
     Law,
     Limitations,
@@ -37,8 +32,9 @@ from evaluation.card import (
     not_applicable,
     pipia_map,
 )
-from evaluation.fairness import impact_table
-from evaluation.validity import OPERATIONAL_VALIDITY, predictive_bias
+from evaluation.rows import filled, impact_rows
+from evaluation.validity import OPERATIONAL_VALIDITY
+from training.facts import Facts
 from training.publish import Judged
 
 _FOCAL_TERM = 2  # row of `predictive_bias`: intercept, score, focal, score_x_focal
@@ -69,31 +65,33 @@ class Report:
     incomplete: int
 
 
-def card(reports: Sequence[Report]) -> Card:
+def card(reports: Sequence[Report], facts: Facts) -> Card:
     """Card of a weights version, complete but for what publishing knows.
 
     Jobs that no report is about have chosen weights; the card says so.
     """
-    today = datetime.now(UTC).date().isoformat()
     names = ", ".join(report.job for report in reports)
     return Card(
         identity=Identity(
             name="weights",
             summary=f"Learned from hires for {names}; chosen by people, and unlearned, for every "
             "other job of weights.json (field `source`)",
-            date=today,
-            change_since_last="first version",
-            licences=_licences(reports),
+            date=datetime.now(UTC).date().isoformat(),
+            licences=("LicenseRef-Proprietary: chosen weights", *facts.licences),
         ),
         intended_use=_intended_use(),
         architecture=_architecture(reports),
-        data=_data(reports),
+        data=_data(reports, facts),
         metrics=_metrics(reports),
         reliability=not_applicable(
             "reliability of a total follows from that of its scores; see the cards of the parts"
         ),
         criterion_validity=tuple(row for report in reports for row in _validity_rows(report)),
-        impact=tuple(row for report in reports for row in _impact_rows(report)),
+        impact=tuple(
+            row
+            for report in reports
+            for row in impact_rows(report.predictions, f"{report.job}.high_performer", "group")
+        ),
         calibration=_calibration(),
         abstention=not_applicable(
             "weights score everybody who has scores; abstention is in the cards of the parts"
@@ -102,20 +100,7 @@ def card(reports: Sequence[Report]) -> Card:
         limitations=_limitations(reports),
         oversight=human_oversight(part="total"),
         monitoring=_MONITORING,
-        change_log=(Change(date=today, change="first version"),),
         law=_law(),
-    )
-
-
-def _licences(reports: Sequence[Report]) -> tuple[str, ...]:
-    ours = "the licence of this repository: chosen weights"
-    if not any(report.job == siop2020.NAME for report in reports):
-        return (ours,)
-    return (
-        ours,
-        "CC BY-SA 4.0: the entry siop2020 of weights.json and its rows of predictions.csv, "
-        "adapted from the data of Koenig and Thompson, SIOP machine learning competition 2020 "
-        "(hires weighted, scored by held-out weights)",
     )
 
 
@@ -135,7 +120,8 @@ def _metrics(reports: Sequence[Report]) -> Metrics:
         protocol="learned weights only: repeated folds by person; the method is chosen anew inside "
         "each; selection score = 25·share of high performers selected + 25·share of retained "
         "selected + 50·share of both − 100·|1 − impact ratio| for the top half; intervals "
-        "resample people",
+        "resample people. Rows of selection are means over all repeats, of which predictions.csv "
+        "holds the first",
         rows=tuple(row for report in reports for row in _metric_rows(report)),
         length_adjusted=not_applicable("predictors are scores or items, not text"),
         by_codec=not_applicable("no recording is read"),
@@ -168,7 +154,7 @@ _ITEMS_ONLY = (
 )
 
 
-def _data(reports: Sequence[Report]) -> Data:
+def _data(reports: Sequence[Report], facts: Facts) -> Data:
     people = sum(report.weights.people for report in reports)
     left_out = sum(report.incomplete for report in reports)
     counts = [
@@ -179,15 +165,13 @@ def _data(reports: Sequence[Report]) -> Data:
     return Data(
         n_people=people,
         n_recordings=not_applicable("learned from scores or items, not from recordings"),
-        dates="as in the history; siop2020 was published in 2020 and gives no dates",
-        consent_basis="siop2020: published by its authors for research; an employer's own history: "
-        "the employer's basis, which approval must state",
-        label_source="supervisors' performance ratings and retention",
+        dates=facts.dates,
+        consent_basis=facts.consent_basis,
+        label_source=facts.label_source,
         rater_icc="not known: one supervisor rated each person, or severity was taken off by mean",
         demographics=tuple(counts),
         split=f"by person; {left_out} hires with an incomplete record were left out",
-        datasheet="Koenig and Thompson, SIOP 2020 (group label contrived by the organisers), or "
-        "the tables of data/outcomes.py",
+        datasheet=facts.datasheet,
     )
 
 
@@ -206,8 +190,7 @@ def _metric_rows(report: Report) -> Iterator[Metric]:
             low=row.low,
             high=row.high,
             n=row.n,
-            baseline=report.unit[row.metric],
-            baseline_name="unit weights",
+            baseline={"unit_weights": report.unit[row.metric]},
             note=_NO_CEILING,
         )
     found = report.within_folds
@@ -225,60 +208,19 @@ def _metric_rows(report: Report) -> Iterator[Metric]:
 
 def _validity_rows(report: Report) -> Iterator[Metric]:
     """Correlations of one repeat, and whether the composite predicts both groups alike."""
-    for target, rows in report.predictions.groupby("target"):
-        found = agreement.interval(
-            agreement.pearson, rows["rating"], rows["score"], by=rows["person"].to_numpy()
-        )
-        yield Metric(
+    for target in sorted(report.predictions["target"].unique()):
+        row = Metric(
             type="pearson",
-            target=str(target),
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            n=found.n,
+            target=target,
             note="first repeat, uncorrected for range and for error of the ratings",
         )
-    yield _cleary_row(report)
-
-
-def _cleary_row(report: Report) -> Metric:
-    rows = _one_target(report)
-    declared = rows[rows["group"] != ""]
-    row = partial(
-        Metric, type="cleary_group_term", target=f"{report.job}.high_performer", n=len(declared)
-    )
-    try:
-        terms = predictive_bias(declared["rating"], declared["score"], declared["group"] == "focal")
-    except UndefinedMetric as reason:
-        return row(value=None, note=str(reason))
-    value, low, high = terms[["coefficient", "low", "high"]].to_numpy(float)[_FOCAL_TERM]
-    return row(
-        value=float(value),
-        low=float(low),
-        high=float(high),
+        yield filled(row, report.predictions)
+    row = Metric(
+        type="cleary_group_term",
+        target=f"{report.job}.high_performer",
         note="points of 100 at composite 0: below 0, the focal group is predicted too high",
     )
-
-
-def _impact_rows(report: Report) -> Iterator[Impact]:
-    rows = _one_target(report).reset_index(drop=True)
-    selected = rows["score"] > rows["score"].median()
-    groups = rows["group"].where(rows["group"] != "")
-    for label, row in impact_table(selected, groups).iterrows():
-        has_ratio = pd.notna(row["impact_ratio"])
-        has_interval = has_ratio and pd.notna(row["ratio_low"])
-        yield Impact(
-            column=f"group ({report.job})",
-            group=str(label),
-            n=int(row["n"]),
-            selected=int(row["selected"]),
-            rate=float(row["rate"]),
-            ratio=float(row["impact_ratio"]) if has_ratio else None,
-            low=float(row["ratio_low"]) if has_interval else None,
-            high=float(row["ratio_high"]) if has_interval else None,
-            cut="held-out composite above the median of all, first repeat",
-            note="" if has_ratio else "counted; has no ratio (not declared, or under 2 %)",
-        )
+    yield filled(row, report.predictions)
 
 
 def _trade_off(report: Report) -> str:
@@ -291,10 +233,10 @@ def _trade_off(report: Report) -> str:
 
 
 def _calibration() -> Calibration:
-    why = "the total's interval follows from those of its scores; weights add none of their own"
-    return Calibration(
-        method=not_applicable(why), half_width=not_applicable(why), coverage=not_applicable(why)
+    why = not_applicable(
+        "the total's interval follows from those of its scores; weights add none of their own"
     )
+    return Calibration(method=why, level=why, half_width=why, coverage=why)
 
 
 def _intended_use() -> IntendedUse:

@@ -5,6 +5,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from data.contract import UndefinedMetric
 from evaluation.agreement import (
+    bias,
     human_ceiling,
     interval,
     mae,
@@ -47,6 +48,10 @@ def test_qwk_equals_scikit_learn_on_whole_numbers():
     score = np.clip(rating + random.integers(-2, 3, 300), 0, 10)
     expected = cohen_kappa_score(rating, score, weights="quadratic")
     assert qwk(rating, score, low=0, high=10) == pytest.approx(expected)
+
+
+def test_bias_is_the_mean_of_what_scores_have_over_ratings():
+    assert bias([50, 60, np.nan], [45, 51, 9]) == -7
 
 
 def test_qwk_of_opposite_ratings_is_minus_one():

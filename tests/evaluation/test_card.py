@@ -1,12 +1,9 @@
 import re
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from evaluation import agreement
 from evaluation.card import (
     Abstention,
     Approval,
@@ -33,7 +30,6 @@ from evaluation.card import (
     missing,
     not_applicable,
     pipia_map,
-    recompute,
     render_html,
 )
 
@@ -55,6 +51,7 @@ def complete_card() -> Card:
             sha256="ab" * 32,
             run="0123",
             git_commit="60a5733",
+            registered_by="4567",
             licences=("Apache-2.0",),
         ),
         intended_use=IntendedUse(
@@ -84,7 +81,7 @@ def complete_card() -> Card:
         ),
         metrics=Metrics(
             protocol="five folds by person",
-            rows=(pearson(0.8, baseline=0.4, baseline_name="word count", human_ceiling=0.81),),
+            rows=(pearson(0.8, baseline={"length": 0.4}, human_ceiling=0.81),),
             length_adjusted=(pearson(0.7, type="partial_pearson"),),
             by_codec=not_applicable("nothing was encoded"),
             by_snr=not_applicable("no noise was added"),
@@ -93,6 +90,7 @@ def complete_card() -> Card:
         criterion_validity=not_applicable("nobody was hired"),
         impact=(
             Impact(
+                target="fluency",
                 column="gender",
                 group="f",
                 n=20,
@@ -103,8 +101,9 @@ def complete_card() -> Card:
             ),
         ),
         calibration=Calibration(
-            method="split conformal",
-            half_width={"fluency": 12.5},
+            method="residual quantile",
+            level=0.9,
+            half_width=(pearson(12.5, type="half_width"),),
             coverage=(pearson(0.91, type="coverage"),),
         ),
         abstention=(Abstention(column="gender", group="f", n=20, abstained=1, share=0.05),),
@@ -149,6 +148,25 @@ def test_a_metric_without_baseline_and_ceiling_must_say_why() -> None:
         "metrics.rows[0].baseline",
         "metrics.rows[0].human_ceiling",
     ]
+
+
+def test_only_an_agreement_needs_a_baseline_and_a_ceiling() -> None:
+    card = complete_card()
+    row = Metric(type="coverage", target="fluency", value=0.9, low=0.8, high=1.0, n=40)
+    section = card.calibration.model_copy(update={"coverage": (row,)})
+    assert missing(card.model_copy(update={"calibration": section})) == []
+
+
+def test_a_change_goes_before_those_of_the_version_before() -> None:
+    card = complete_card()
+    changed = card.with_change(Change(date="2026-12-01", change="more speakers"), card.change_log)
+    assert changed.identity.change_since_last == "more speakers"
+    assert [line.change for line in changed.change_log] == ["more speakers", "first"]
+
+
+def test_everybody_and_baselines_are_named_in_the_table() -> None:
+    text = complete_card().to_markdown()
+    assert "| pearson | fluency | all | 0.8 | 40 | person | length=0.4 | 0.81 |" in text
 
 
 def test_not_applicable_without_a_reason_is_refused() -> None:
@@ -205,66 +223,3 @@ def test_the_page_has_each_section_in_chinese_and_english() -> None:
 
 def test_the_page_of_an_incomplete_card_names_what_is_missing() -> None:
     assert "metrics.by_codec" in render_html(Card())
-
-
-# --- recomputing -----------------------------------------------------------------
-
-
-def predictions(n: int = 60) -> pd.DataFrame:
-    random = np.random.default_rng(3)
-    rating = random.uniform(20, 90, n)
-    return pd.DataFrame(
-        {
-            "person": np.arange(n),
-            "item": 1,
-            "target": "fluency",
-            "rating": rating,
-            "score": rating + random.normal(0, 10, n),
-            "words": random.integers(20, 200, n),
-            "adult": np.where(np.arange(n) % 3 == 0, "no", "yes"),
-        }
-    )
-
-
-def card_with(*rows: Metric) -> Card:
-    card = complete_card()
-    metrics = card.metrics.model_copy(update={"rows": rows, "length_adjusted": "none"})
-    return card.model_copy(update={"metrics": metrics})
-
-
-def test_each_formula_of_the_card_comes_back_from_the_predictions() -> None:
-    table = predictions()
-    kinds = ("pearson", "spearman", "mae", "qwk", "partial_pearson")
-    values = [
-        value for _, value in recompute(table, card_with(*[pearson(0, type=k) for k in kinds]))
-    ]
-    rating, score = table["rating"], table["score"]
-    assert values == pytest.approx(
-        [
-            agreement.pearson(rating, score),
-            agreement.spearman(rating, score),
-            agreement.mae(rating, score),
-            agreement.qwk(rating / 10, score / 10, low=0, high=10),
-            agreement.partial_pearson(rating, score, np.log(table["words"])),
-        ]
-    )
-
-
-def test_a_slice_is_recomputed_on_its_own_rows() -> None:
-    table = predictions()
-    adults = table[table["adult"] == "yes"]
-    [(_, value)] = recompute(table, card_with(pearson(0, slice={"adult": "yes"})))
-    assert value == pytest.approx(agreement.pearson(adults["rating"], adults["score"]))
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        pearson(0, type="rank_biserial"),
-        pearson(0, slice={"dialect": "yue"}),
-        pearson(0, target="prosody"),
-    ],
-    ids=["unknown formula", "unknown column", "no rows"],
-)
-def test_what_the_predictions_cannot_give_is_none_and_not_a_number(row: Metric) -> None:
-    assert recompute(predictions(), card_with(row)) == [(row, None)]

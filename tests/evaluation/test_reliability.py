@@ -6,6 +6,7 @@ from evaluation.reliability import (
     generalisability,
     icc,
     length_needed,
+    one_rater_reliability,
     spearman_brown,
     standard_error_of_measurement,
 )
@@ -18,6 +19,13 @@ SHROUT_FLEISS = [
     [10, 5, 6, 9],
     [6, 2, 4, 7],
 ]
+
+
+def test_the_reliability_of_one_rater_in_the_published_example():
+    # Shrout and Fleiss 1979, table 4: ICC(1,1) is .17
+    assert one_rater_reliability(SHROUT_FLEISS) == pytest.approx(0.17, abs=0.005)
+    with pytest.raises(UndefinedMetric, match="rated by two"):
+        one_rater_reliability([[5, np.nan], [np.nan, 7]])
 
 
 def test_icc_of_the_published_example():

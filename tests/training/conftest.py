@@ -52,6 +52,13 @@ def complete_card() -> Card:
     return read_card(STARTER / "weights")
 
 
+@pytest.fixture(scope="session")
+def added_by_publishing() -> set[str]:
+    """Fields of a card that a recipe leaves to writing and registering."""
+    identity = ("version", "change_since_last", "sha256", "run", "git_commit", "registered_by")
+    return {*(f"identity.{name}" for name in identity), "change_log"}
+
+
 def linear_head(weights: list[float]) -> bytes:
     """points = features · weights, as a graph."""
     column = numpy_helper.from_array(np.array(weights, np.float32)[:, None], "weights")
@@ -69,12 +76,15 @@ def linear_head(weights: list[float]) -> bytes:
 
 @pytest.fixture(scope="session")
 def build(complete_card: Card) -> Callable[..., Built]:
-    """build(predictions, card=…, targets=…) -> a version of `speech` with a linear head."""
+    """build(predictions, card=…, targets=…, slope=…) -> `speech` with a linear head."""
 
     def built(
-        predictions: pd.DataFrame, card: Card | None = None, targets: tuple[str, ...] = ("fluency",)
+        predictions: pd.DataFrame,
+        card: Card | None = None,
+        targets: tuple[str, ...] = ("fluency",),
+        slope: float = 10.0,
     ) -> Built:
-        head = linear_head([10.0, 1.0, 0.5])
+        head = linear_head([slope, 1.0, 0.5])
         return Built(
             manifest=Manifest(
                 name="speech",

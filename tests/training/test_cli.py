@@ -15,7 +15,7 @@ import training.__main__ as training_program
 from data import console, outcomes
 from data.registry import NAMES, read_manifest
 from training.__main__ import STARTER, main
-from training.publish import Built, champion, download, publish, register
+from training.publish import Built, champion, download, publish, read_card, register
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., "Said"]
@@ -98,11 +98,20 @@ def test_a_recipe_is_fitted_judged_and_promoted_by_commands(
     client: MlflowClient, run: Run, history: Path, tmp_path: Path
 ) -> None:
     register(STARTER / "weights")
-    fitted = run("fit", "weights", "--data", str(history), "--save", str(tmp_path / "saved"))
+    fitted = run(
+        *("fit", "weights", "--data", str(history), "--save", str(tmp_path / "saved")),
+        *("--change", "learned from our hires"),
+    )
     assert fitted.code == 0
     assert "weights version 2 registered" in fitted.err
     assert "python -m training promote weights 2" in fitted.err
-    assert read_manifest(tmp_path / "saved") == read_manifest(download(client, "weights", "2"))
+    learned = download(client, "weights", "2")
+    assert read_manifest(tmp_path / "saved") == read_manifest(learned)
+    card = read_card(learned)
+    assert card.identity.change_since_last == "learned from our hires"
+    shipped = read_card(STARTER / "weights").change_log
+    assert card.change_log[1:] == shipped
+    assert card.data.consent_basis == "unknown: the folder states nothing"
 
     judged = run(
         *("test", "weights", "--corpus", "siop2020", "--data", str(history), "--version", "2")
@@ -126,8 +135,9 @@ def test_a_refused_promotion_says_why_and_ends_with_one(
     client: MlflowClient, run: Run, build: Callable[..., Built]
 ) -> None:
     rated = pd.DataFrame({"person": list("abcd"), "item": "x", "target": "fluency"})
-    publish(build(rated.assign(rating=[10, 20, 30, 40], score=[10, 20, 30, 40])))
-    version = publish(build(rated.assign(rating=[10, 20, 30, 40], score=[40, 30, 20, 10])))
+    publish(build(rated.assign(rating=[10, 20, 30, 40], score=[10, 20, 30, 40])), change="x")
+    worse = build(rated.assign(rating=[10, 20, 30, 40], score=[40, 30, 20, 10]))
+    version = publish(worse, change="y")
     said = run("promote", "speech", version)
     assert said.code == 1
     assert "r changes by -2.000" in said.err
@@ -163,7 +173,7 @@ def test_a_broken_table_ends_in_one_line_that_names_column_and_row(run: Run, his
     scores = pd.read_csv(history / "scores.csv")
     scores.loc[3, "score"] = 1000
     scores.to_csv(history / "scores.csv", index=False)
-    said = run("fit", "weights", "--data", str(history))
+    said = run("fit", "weights", "--data", str(history), "--change", "x")
     assert said.code == 1
     assert "scores.csv: score" in said.error
     assert "row 5" in said.error
@@ -174,7 +184,7 @@ def test_too_few_hires_end_in_one_line_and_no_version(
 ) -> None:
     folder = tmp_path / "few"
     run("simulate", "--out", str(folder), "--people", "50", program=data_main)
-    said = run("fit", "weights", "--data", str(folder))
+    said = run("fit", "weights", "--data", str(folder), "--change", "x")
     assert said.code == 1
     assert "Weights need 100 hires" in said.error
     assert client.search_registered_models() == []
@@ -198,7 +208,8 @@ def test_an_incomplete_card_ends_in_one_line_that_names_the_field(
     ("arguments", "complaint"),
     [
         (["promote", "posture", "1"], "speech, expression, competency, weights"),
-        (["fit", "weights", "--data", "nowhere"], "does not exist"),
+        (["fit", "weights", "--data", "nowhere", "--change", "x"], "does not exist"),
+        (["fit", "weights", "--data", "."], "Missing option '--change'"),
     ],
 )
 def test_a_wrong_argument_ends_with_the_usage(

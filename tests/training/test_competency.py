@@ -12,7 +12,8 @@ from data import jobs, language
 from data.contract import LANGUAGE, LANGUAGE_COMPARISONS
 from data.corpora import zh_short_answer
 from evaluation import agreement
-from evaluation.card import missing, recompute
+from evaluation.audit import check
+from evaluation.card import missing
 from training import competency
 from training.competency import CompetencyRecipe
 from training.competency_card import KNOWN, UNSEEN
@@ -26,7 +27,7 @@ from training.competency_head import (
     fit_head,
     onnx_head,
 )
-from training.publish import head_points, read_card, read_manifest
+from training.publish import head_points, read_card, read_manifest, write
 
 HEAD = Head(
     comparison_reach=0.3,
@@ -43,7 +44,6 @@ HEAD = Head(
     unseen_noise=0.5,
 )
 WIDTH = len(LANGUAGE.columns)
-FILLED_BY_PUBLISHING = ["version", "sha256", "run", "git_commit"]
 
 
 def planted(answers: int, questions: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +109,7 @@ def test_scores_beyond_the_scale_are_refused(tmp_path: Path):
     folder_of_exams(tmp_path)
     table = pd.read_csv(tmp_path / "le.csv")
     table.assign(score=5).to_csv(tmp_path / "le.csv", index=False)
-    with pytest.raises(ValueError, match="0 to 1"):
+    with pytest.raises(ValueError, match=r"in_range\(0, 1"):
         zh_short_answer.read(tmp_path)
 
 
@@ -179,24 +179,23 @@ def test_every_comparison_has_a_weight():
     assert (HEAD.weights > 0).all()
 
 
-def test_the_recipe_learns_from_a_folder_and_is_judged_on_one(tmp_path: Path):
+def test_the_recipe_learns_from_a_folder_and_is_judged_on_one(
+    tmp_path: Path, added_by_publishing: set[str]
+):
     data = folder_of_exams(tmp_path)
     config = configs.load(
         "competency", CompetencyRecipe, outer_folds=3, inner_folds=2, trials=2, coverage=0.8
     )
     built = competency.run(config, data, tmp_path / "store")
     assert [target.name for target in built.manifest.targets] == ["answer_quality"]
-    assert built.manifest.validated_settings == ("course_exam",)
+    assert built.manifest.validated_settings == ()
+    assert built.card.data.consent_basis == "unknown: the folder states nothing"
     assert set(built.manifest.provisional_reason) == {"zh", "en"}
-    assert missing(built.card) == [f"identity.{name}" for name in FILLED_BY_PUBLISHING]
+    assert set(missing(built.card)) == added_by_publishing
     assert set(built.predictions["split"]) == {UNSEEN, KNOWN}
     assert built.predictions["item"].is_unique
-    for row, again in recompute(built.predictions, built.card):
-        assert again == pytest.approx(row.value), row
-    version = tmp_path / "version"
-    version.mkdir()
-    (version / "version.json").write_text(built.manifest.model_dump_json(), encoding="utf-8")
-    (version / "head.onnx").write_bytes(built.files["head.onnx"])
+    version = write(built, tmp_path / "version", change="first")
+    assert [row for row in check(version) if row.differences] == []
     judged = competency.judge(version, data, tmp_path / "store")
     assert (judged[0].metric, judged[0].people, judged[0].n) == ("pearson", "ads", 36)
     assert judged[0].value > 0.8
@@ -225,10 +224,19 @@ def test_the_version_that_ships_fits_this_code_and_its_card_is_recomputed_from_i
     head = (STARTER / manifest.artifact).read_bytes()
     assert hashlib.sha256(head).hexdigest() == manifest.sha256
     assert sum(path.stat().st_size for path in STARTER.iterdir()) < 3e6
-    card = read_card(STARTER)
-    assert missing(card) == [f"identity.{name}" for name in FILLED_BY_PUBLISHING]
-    for row, again in recompute(pd.read_csv(STARTER / "predictions.csv"), card):
-        assert again == pytest.approx(row.value, abs=1e-3), row
+    assert missing(read_card(STARTER)) == []
+    assert manifest.validated_settings == ("course_exam",)
+
+
+def test_the_version_that_ships_is_not_biased_by_unseen_question_and_says_what_single_ones_are():
+    rows = [row for row in read_card(STARTER).metrics.rows if row.slice.get("split") == UNSEEN]
+    found = {(row.type, *row.slice.values()): row for row in rows}
+    assert found["bias", UNSEEN, "ads"].low < 0 < found["bias", UNSEEN, "ads"].high
+    assert abs(found["bias", UNSEEN, "le"].value) < 4
+    assert found["pearson", UNSEEN, "ads"].value > 0.63
+    assert found["bias", UNSEEN, "ads-13"].unit == "writing"
+    values = [(row.type, tuple(row.slice.items())) for row in rows]
+    assert len(values) == len(set(values))
 
 
 def test_the_version_that_ships_prefers_an_answer_to_this_question_to_one_to_another():

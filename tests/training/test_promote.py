@@ -43,8 +43,8 @@ def verdict(client: MlflowClient, build: Build) -> Callable[..., Verdict]:
     """The verdict on a second version with these predictions against a first with those."""
 
     def decide(challenger: pd.DataFrame, incumbent: pd.DataFrame) -> Verdict:
-        publish(build(incumbent))
-        return promote("speech", publish(build(challenger)), CONFIG)
+        publish(build(incumbent), change="first")
+        return promote("speech", publish(build(challenger), change="second"), CONFIG)
 
     return decide
 
@@ -203,14 +203,28 @@ def test_ways_of_holding_out_are_compared_apart() -> None:
 def test_a_version_that_no_longer_gives_a_score_of_the_champion_is_refused(
     client: MlflowClient, build: Build
 ) -> None:
-    publish(build(held_out(10), targets=("fluency", "prosody")))
-    found = promote("speech", publish(build(held_out(4))), CONFIG)
+    publish(build(held_out(10), targets=("fluency", "prosody")), change="x")
+    found = promote("speech", publish(build(held_out(4)), change="x"), CONFIG)
     assert not found.promoted
     assert found.reasons[0] == "prosody: it gives no such score, the champion does"
 
 
+def test_a_score_of_the_head_without_held_out_predictions_is_refused(
+    client: MlflowClient, build: Build
+) -> None:
+    both = pd.concat([held_out(10), held_out(10).assign(target="prosody")])
+    publish(build(both, targets=("fluency", "prosody")), change="first")
+    untested = build(held_out(4), targets=("fluency", "prosody"))
+    found = promote("speech", publish(untested, change="second"), CONFIG)
+    assert not found.promoted
+    assert found.reasons[0] == (
+        "prosody: its head gives this score and it has no held-out predictions of it"
+    )
+    assert champion(client, "speech") == "1"
+
+
 def test_the_champion_is_not_promoted_again(client: MlflowClient, build: Build) -> None:
-    assert promote("speech", publish(build(held_out(4))), CONFIG) == Verdict(
+    assert promote("speech", publish(build(held_out(4)), change="x"), CONFIG) == Verdict(
         False, ("version 1 is the champion already",)
     )
 
@@ -218,7 +232,7 @@ def test_the_champion_is_not_promoted_again(client: MlflowClient, build: Build) 
 def test_a_registry_whose_champion_was_taken_away_takes_any_complete_version(
     client: MlflowClient, build: Build
 ) -> None:
-    version = publish(build(held_out(4)))
+    version = publish(build(held_out(4)), change="x")
     client.delete_registered_model_alias("speech", "champion")
     assert promote("speech", version, CONFIG) == Verdict(True, ("there was no champion",))
     assert champion(client, "speech") == version
@@ -227,7 +241,7 @@ def test_a_registry_whose_champion_was_taken_away_takes_any_complete_version(
 def test_an_unknown_version_is_a_mismatch_that_names_those_there_are(
     client: MlflowClient, build: Build
 ) -> None:
-    publish(build(held_out(4)))
+    publish(build(held_out(4)), change="x")
     with pytest.raises(ContractMismatch, match="no speech version 9; it has 1"):
         promote("speech", "9", CONFIG)
 

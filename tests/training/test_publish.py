@@ -23,8 +23,10 @@ from training.publish import (
     publish,
     read_card,
     register,
+    register_starter,
     tracked,
     write,
+    write_card,
 )
 
 Build = Callable[..., Built]
@@ -54,7 +56,7 @@ def names(client: MlflowClient) -> list[str]:
 
 
 def test_what_is_published_is_what_is_downloaded(client: MlflowClient, built: Built) -> None:
-    folder = download(client, "speech", publish(built))
+    folder = download(client, "speech", publish(built, change="more speakers"))
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, "head.onnx"]
     )
@@ -67,7 +69,7 @@ def test_what_is_published_is_what_is_downloaded(client: MlflowClient, built: Bu
 def test_the_downloaded_head_gives_the_points_of_the_published_one(
     client: MlflowClient, built: Built
 ) -> None:
-    folder = download(client, "speech", publish(built))
+    folder = download(client, "speech", publish(built, change="more speakers"))
     features = np.array([[1, 2, 4], [0, 0, 1]], np.float32)
     points = head_points(folder, read_manifest(folder), features)
     assert points == pytest.approx(np.array([[14.0], [0.5]]))
@@ -76,20 +78,85 @@ def test_the_downloaded_head_gives_the_points_of_the_published_one(
 def test_the_published_card_is_complete_and_says_which_version_run_file_and_code_it_is_of(
     client: MlflowClient, built: Built
 ) -> None:
-    assert missing(built.card)
-    version = publish(built)
+    with tracked("training") as run:
+        version = publish(built, change="first")
     card = read_card(download(client, "speech", version))
     assert missing(card) == []
     identity = card.identity
     assert identity.version == version == "1"
     assert identity.sha256 == hashlib.sha256(built.files["head.onnx"]).hexdigest()
-    assert identity.run == client.get_model_version("speech", version).run_id
+    assert identity.run == identity.registered_by == run.info.run_id
     assert identity.git_commit == git_commit()
-    assert re.fullmatch(r"[0-9a-f]{40}|unknown", identity.git_commit)
+    assert re.fullmatch(r"[0-9a-f]{40}(-changed)?|unknown", identity.git_commit)
+
+
+def test_registering_elsewhere_keeps_the_run_and_the_code_of_the_training(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    with tracked("training") as training:
+        folder = write(built, tmp_path / "speech", change="first")
+    card = read_card(folder)
+    assert missing(card) == []
+    assert card.identity.version == "not registered"
+    before = card.with_identity(git_commit="60a5733")
+    write_card(before, folder)
+    after = read_card(download(client, "speech", register(folder))).identity
+    assert (after.run, after.git_commit) == (training.info.run_id, "60a5733")
+    assert after.registered_by not in {training.info.run_id, "not registered"}
+
+
+def test_a_later_version_says_what_changed_before_what_changed_earlier(
+    client: MlflowClient, built: Built
+) -> None:
+    for change in ("first", "more speakers", "wider kernel"):
+        version = publish(built, change=change)
+    card = read_card(download(client, "speech", version))
+    assert card.identity.change_since_last == "wider kernel"
+    log = [line.change for line in card.change_log]
+    assert log == ["wider kernel", "more speakers", "first"]
+    with pytest.raises(CardIncomplete, match="change_since_last"):
+        publish(built, change=" ")
+
+
+def test_the_saved_folder_is_what_was_registered(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    version = publish(built, change="first", save=tmp_path / "saved")
+    registered = read_card(download(client, "speech", version)).identity
+    assert read_card(tmp_path / "saved").identity == registered.model_copy(
+        update={"version": "not registered", "registered_by": "not registered"}
+    )
+
+
+def test_an_updated_starter_takes_the_place_of_the_starter_before(
+    client: MlflowClient, built: Built, build: Build, tmp_path: Path
+) -> None:
+    folder = write(built, tmp_path / "speech", change="first")
+    assert register_starter(client, folder, "speech") == "version 1 registered, champion"
+    assert register_starter(client, folder, "speech") == "version 1 is the champion already"
+    write(build(built.predictions, slope=5.0), folder, change="flatter")
+    said = register_starter(client, folder, "speech")
+    assert said == "version 2 registered, champion in place of starter version 1"
+    assert champion(client, "speech") == "2"
+    assert register_starter(client, folder, "speech") == "version 2 is the champion already"
+
+
+def test_a_champion_that_is_no_starter_stays_and_it_is_said(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    publish(built, change="learned here")
+    folder = write(built, tmp_path / "speech", change="shipped")
+    said = register_starter(client, folder, "speech")
+    assert said == "version 1 is the champion already and no starter: it stays"
+    manifest = (folder / MANIFEST).read_text()
+    (folder / MANIFEST).write_text(manifest.replace("three-numbers-1", "three-numbers-2"))
+    said = register_starter(client, folder, "speech")
+    assert said.endswith("it stays, though this code reads three-numbers-2")
+    assert champion(client, "speech") == "1"
 
 
 def test_metrics_are_logged_in_the_run_of_the_version(client: MlflowClient, built: Built) -> None:
-    version = client.get_model_version("speech", publish(built))
+    version = client.get_model_version("speech", publish(built, change="more speakers"))
     run = client.get_run(version.run_id)
     assert run.data.metrics == {"fluency_pearson": 0.5}
     assert run.info.status == "FINISHED"
@@ -99,7 +166,10 @@ def test_the_first_version_becomes_champion_and_the_second_does_not(
     client: MlflowClient, built: Built
 ) -> None:
     assert champion(client, "speech") is None
-    assert [publish(built), publish(built)] == ["1", "2"]
+    assert [publish(built, change="more speakers"), publish(built, change="more speakers")] == [
+        "1",
+        "2",
+    ]
     assert champion(client, "speech") == "1"
 
 
@@ -107,7 +177,7 @@ def test_two_versions_published_in_one_run_keep_their_own_files(
     client: MlflowClient, built: Built
 ) -> None:
     with tracked("two"):
-        versions = [publish(built), publish(built)]
+        versions = [publish(built, change="more speakers"), publish(built, change="more speakers")]
         assert mlflow.active_run() is not None
     folders = [download(client, "speech", version) for version in versions]
     assert [read_card(folder).identity.version for folder in folders] == versions
@@ -119,7 +189,7 @@ def test_an_empty_card_field_is_named_and_nothing_is_left_in_the_registry(
 ) -> None:
     empty = complete_card.model_copy(update={field: ""})
     with pytest.raises(CardIncomplete, match=rf"1 empty fields; fill in: {field}$"):
-        publish(build(built.predictions, card=empty))
+        publish(build(built.predictions, card=empty), change="x")
     assert names(client) == []
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     assert client.search_runs(experiments) == []
@@ -128,11 +198,11 @@ def test_an_empty_card_field_is_named_and_nothing_is_left_in_the_registry(
 def test_a_refused_second_version_leaves_the_first_alone(
     client: MlflowClient, built: Built, complete_card: Card, build: Build
 ) -> None:
-    publish(built)
+    publish(built, change="more speakers")
     law = complete_card.law.model_copy(update={"ll144": " "})
     second = build(built.predictions, card=complete_card.model_copy(update={"law": law}))
     with pytest.raises(CardIncomplete, match=r"law\.ll144"):
-        publish(second)
+        publish(second, change="more speakers")
     assert [found.version for found in client.search_model_versions("name='speech'")] == [1]
     assert champion(client, "speech") == "1"
 
@@ -142,14 +212,14 @@ def test_files_that_cannot_be_stored_leave_no_version_behind(
 ) -> None:
     (state / "artifacts").write_text("a file where the store's folder should be")
     with pytest.raises(OSError, match="artifacts"):
-        publish(built)
+        publish(built, change="more speakers")
     assert names(client) == []
 
 
 def test_a_head_that_is_not_the_manifests_is_refused(
     client: MlflowClient, built: Built, tmp_path: Path
 ) -> None:
-    folder = write(built, tmp_path / "speech")
+    folder = write(built, tmp_path / "speech", change="first")
     (folder / "head.onnx").write_bytes(b"another head")
     with pytest.raises(ContractMismatch, match=r"head\.onnx should have sha256"):
         register(folder)
@@ -159,13 +229,23 @@ def test_a_head_that_is_not_the_manifests_is_refused(
     assert names(client) == []
 
 
+def test_a_card_of_another_head_is_refused(
+    client: MlflowClient, built: Built, tmp_path: Path
+) -> None:
+    folder = write(built, tmp_path / "speech", change="first")
+    write_card(read_card(folder).with_identity(sha256="ab" * 32), folder)
+    with pytest.raises(ContractMismatch, match="is the card of abab"):
+        register(folder)
+    assert names(client) == []
+
+
 def test_a_version_that_does_not_exist_is_named_with_those_that_do(
     client: MlflowClient, built: Built
 ) -> None:
     with pytest.raises(ContractMismatch, match="no speech version 1; it has none"):
         download(client, "speech", "1")
-    publish(built)
-    publish(built)
+    publish(built, change="more speakers")
+    publish(built, change="more speakers")
     with pytest.raises(ContractMismatch, match="no speech version 7; it has 1, 2"):
         download(client, "speech", "7")
     with pytest.raises(ContractMismatch, match="no speech version newest"):
@@ -184,7 +264,7 @@ def test_a_registry_that_does_not_answer_is_not_one_without_a_champion(
 def test_a_manifest_of_newer_code_is_refused_in_a_sentence_that_says_so(
     built: Built, tmp_path: Path
 ) -> None:
-    folder = write(built, tmp_path / "speech")
+    folder = write(built, tmp_path / "speech", change="first")
     text = (folder / MANIFEST).read_text()
     (folder / MANIFEST).write_text(text.replace('"schema_version": 1', '"schema_version": 2'))
     with pytest.raises(ContractMismatch, match=r"written by a newer one.*schema_version"):
@@ -199,7 +279,7 @@ def test_a_manifest_of_newer_code_is_refused_in_a_sentence_that_says_so(
 def test_a_version_outlives_the_folder_it_was_published_from(
     client: MlflowClient, built: Built, tmp_path: Path
 ) -> None:
-    folder = write(built, tmp_path / "speech")
+    folder = write(built, tmp_path / "speech", change="first")
     version = register(folder)
     shutil.rmtree(folder)
     assert (download(client, "speech", version) / "head.onnx").is_file()

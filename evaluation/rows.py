@@ -1,0 +1,249 @@
+"""Rows of a card's tables as functions of its held-out predictions.
+
+A recipe says which rows its card has (type, target, slice, unit, names of baselines) and
+`filled` gives them their numbers; an auditor clears the numbers of a published card and
+lets them be filled again. `predictions` is always the table of predictions.csv: one row a
+response and target with person, item, target, rating and score in points of 100, then
+slices, lengths, `baseline_…` of simpler predictors and `expert_…` or `rater_…` of people.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.contract import UndefinedMetric
+from evaluation import agreement, calibration, reliability
+from evaluation.agreement import Estimate
+from evaluation.card import Calibration, Card, Impact, Metric
+from evaluation.fairness import impact_table
+from evaluation.validity import predictive_bias
+
+REPEATS = 400
+"""Bootstrap draws: an end of a 95 % interval moves by less than .002."""
+
+PLACES = 4
+"""Of numbers in predictions.csv: cards are computed from what is written there."""
+
+RATERS = ("expert_", "rater_")
+"""How columns with one rater's ratings begin."""
+
+ABOVE_MEDIAN = "score above the median of all"
+"""Selection rule of impact tables that `impact_rows` makes."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """What served intervals claim: share covered, and half width in points of each target."""
+
+    level: float = math.nan
+    half_width: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, calibration: Calibration) -> Intervals:
+        """A target is served with the widest of its rows of type `half_width`."""
+        if isinstance(calibration.level, str) or isinstance(calibration.half_width, str):
+            return cls()
+        widest: dict[str, float] = {}
+        for row in calibration.half_width:
+            if row.value is not None:
+                widest[row.target] = max(widest.get(row.target, 0.0), row.value)
+        return cls(calibration.level, widest)
+
+    def width(self, target: str) -> float:
+        """Raises UndefinedMetric where too few people show how wide it must be."""
+        if target not in self.half_width:
+            raise UndefinedMetric(
+                f"The half width of {target} has no value: too few people were held out for "
+                f"{self.level:.0%} coverage. Rate more people."
+            )
+        return self.half_width[target]
+
+
+def filled(row: Metric, predictions: pd.DataFrame, intervals: Intervals | None = None) -> Metric:
+    """The row with value, interval, n, baselines and human ceiling from the predictions.
+
+    What has no value is None, and the note says why.
+    intervals : needed by rows of type `coverage` and `half_width`
+    Raises KeyError where a column that the row needs is absent.
+    """
+    chosen = _chosen(predictions, row)
+    known = chosen[chosen[["rating", "score"]].notna().all(axis=1)]
+    numbers: dict[str, Any] = {"n": known[row.unit].nunique()}
+    try:
+        numbers |= FORMULAS[row.type](known, row, intervals or Intervals())
+    except UndefinedMetric as reason:
+        numbers |= {"value": None, "low": None, "high": None}
+        numbers["note"] = "; ".join(filter(None, (row.note, str(reason))))
+    if metric := PAIRS.get(row.type):
+        numbers["baseline"] = {
+            name: _or_none(metric, known["rating"], known[f"baseline_{name}"])
+            for name in row.baseline
+        }
+        raters = _raters(known)
+        numbers["human_ceiling"] = _or_none(agreement.one_rater, metric, raters)
+    return row.model_copy(update=numbers)
+
+
+def calibrated(predictions: pd.DataFrame, stated: Calibration) -> Calibration:
+    """The section with its half widths, and then what they cover, from the predictions.
+
+    stated : method, level, and the rows without numbers
+    """
+
+    def numbered(rows: tuple[Metric, ...] | str, intervals: Intervals) -> tuple[Metric, ...] | str:
+        if isinstance(rows, str):
+            return rows
+        return tuple(filled(row, predictions, intervals) for row in rows)
+
+    widths = numbered(stated.half_width, Intervals.of(stated))
+    wide = stated.model_copy(update={"half_width": widths})
+    covered = numbered(stated.coverage, Intervals.of(wide))
+    return wide.model_copy(update={"coverage": covered})
+
+
+def impact_rows(predictions: pd.DataFrame, target: str, column: str) -> tuple[Impact, ...]:
+    """Who would be selected above the median of a target's scores, by the groups of a column."""
+    rows = predictions[predictions["target"] == target].reset_index(drop=True)
+    groups = rows[column].where(rows[column] != "")
+    table = impact_table(rows["score"] > rows["score"].median(), groups)
+    return tuple(_impact(target, column, str(group), row) for group, row in table.iterrows())
+
+
+def _impact(target: str, column: str, group: str, row: pd.Series) -> Impact:
+    ratio, low, high = (
+        float(row[name]) if pd.notna(row[name]) else None
+        for name in ("impact_ratio", "ratio_low", "ratio_high")
+    )
+    return Impact(
+        target=target,
+        column=column,
+        group=group,
+        n=int(row["n"]),
+        selected=int(row["selected"]),
+        rate=float(row["rate"]),
+        ratio=ratio,
+        low=low,
+        high=high,
+        cut=ABOVE_MEDIAN,
+        note="" if ratio is not None else "counted; has no ratio (not declared, or under 2 %)",
+    )
+
+
+def tables(card: Card) -> list[Metric]:
+    """Every row of the card's tables of metrics."""
+    metrics, calibrated = card.metrics, card.calibration
+    found = (
+        *(metrics.rows, metrics.length_adjusted, metrics.by_codec, metrics.by_snr),
+        *(card.reliability, card.criterion_validity),
+        *(calibrated.half_width, calibrated.coverage),
+    )
+    return [row for table in found if isinstance(table, tuple) for row in table]
+
+
+# --- formulas: (rows, the card's row, intervals) → what `filled` updates ----------------
+
+
+def _bootstrapped(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    return _numbers(_interval(PAIRS[row.type], rows, row))
+
+
+def _length_held_fixed(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    log_length = np.log(rows[LENGTHS[row.type]].to_numpy(float).clip(min=1))
+    return _numbers(_interval(agreement.partial_pearson, rows, row, log_length))
+
+
+def _coverage(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
+    width, score = intervals.width(row.target), rows["score"]
+    by = rows[row.unit].to_numpy(str)
+    found = calibration.coverage(
+        rows["rating"], score - width, score + width, by=by, repeats=REPEATS
+    )
+    return _numbers(found)
+
+
+def _half_width(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
+    """Rounded up to a hundredth of a point, so that no residual lies on the edge."""
+    by, level = rows[row.unit].to_numpy(str), intervals.level
+    width = calibration.conformal_half_width(rows["rating"], rows["score"], by=by, coverage=level)
+    return {"value": math.ceil(width * 100) / 100}
+
+
+def _icc(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    found = reliability.icc(_raters(rows))
+    estimate = found.single if row.type == "icc_2_1" else found.average
+    return {**_numbers(estimate), "n": estimate.n}
+
+
+def _one_rater(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    return {"value": reliability.one_rater_reliability(_raters(rows))}
+
+
+def _cleary(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    """The group term of Cleary's regression, in points of 100 at score 0."""
+    declared = rows[rows["group"].isin(["focal", "others"])]
+    terms = predictive_bias(declared["rating"], declared["score"], declared["group"] == "focal")
+    value, low, high = terms.loc["focal", ["coefficient", "low", "high"]].to_numpy(float)
+    numbers = {"value": float(value), "low": float(low), "high": float(high)}
+    return {**numbers, "n": declared[row.unit].nunique()}
+
+
+Formula = Callable[[pd.DataFrame, Metric, Intervals], dict[str, Any]]
+
+PAIRS: Mapping[str, Callable[..., float]] = {
+    "pearson": agreement.pearson,
+    "spearman": agreement.spearman,
+    "mae": agreement.mae,
+    "bias": agreement.bias,
+    "qwk": agreement.qwk_of_ten,
+}
+"""Metrics of rating and score alone: they have baselines and a human ceiling."""
+
+LENGTHS = {"partial_pearson": "words", "partial_pearson_seconds": "seconds"}
+"""Column whose logarithm is held fixed."""
+
+FORMULAS: Mapping[str, Formula] = {
+    **dict.fromkeys(PAIRS, _bootstrapped),
+    **dict.fromkeys(LENGTHS, _length_held_fixed),
+    "coverage": _coverage,
+    "half_width": _half_width,
+    "icc_2_1": _icc,
+    "icc_2_k": _icc,
+    "one_rater_reliability": _one_rater,
+    "cleary_group_term": _cleary,
+}
+"""Types of rows that are functions of the predictions."""
+
+
+def _chosen(predictions: pd.DataFrame, row: Metric) -> pd.DataFrame:
+    keep = predictions["target"] == row.target
+    for column, value in row.slice.items():
+        keep &= predictions[column].astype(str) == value
+    return predictions[keep]
+
+
+def _interval(
+    metric: Callable[..., float], rows: pd.DataFrame, row: Metric, *more: np.ndarray
+) -> Estimate:
+    by = rows[row.unit].to_numpy(str)
+    return agreement.interval(metric, rows["rating"], rows["score"], *more, by=by, repeats=REPEATS)
+
+
+def _numbers(found: Estimate) -> dict[str, Any]:
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _raters(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[[column for column in map(str, rows) if column.startswith(RATERS)]]
+
+
+def _or_none(metric: Callable[..., float], *arguments: Any) -> float | None:
+    try:
+        return metric(*arguments)
+    except UndefinedMetric:
+        return None

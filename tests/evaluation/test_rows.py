@@ -1,0 +1,124 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluation import agreement
+from evaluation.calibration import conformal_half_width
+from evaluation.card import Calibration, Metric
+from evaluation.rows import Intervals, calibrated, filled, impact_rows
+
+
+def predictions(people: int = 60, answers: int = 2) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    n = people * answers
+    rating = random.uniform(20, 90, n)
+    return pd.DataFrame(
+        {
+            "person": [f"p{i // answers}" for i in range(n)],
+            "item": [f"i{i}" for i in range(n)],
+            "target": "fluency",
+            "rating": rating,
+            "score": rating + random.normal(0, 10, n) - 5,
+            "words": random.integers(20, 200, n),
+            "adult": np.where(np.arange(n) // answers % 3 == 0, "no", "yes"),
+            "baseline_mean": rating.mean() + random.normal(0, 1, n),
+            "rater_a": rating + random.normal(0, 5, n),
+            "rater_b": rating + random.normal(0, 5, n),
+        }
+    )
+
+
+def row(kind: str, **more: object) -> Metric:
+    return Metric.model_validate({"type": kind, "target": "fluency", **more})
+
+
+def test_each_type_is_the_formula_of_its_name() -> None:
+    table = predictions()
+    rating, score = table["rating"], table["score"]
+    expected = {
+        "pearson": agreement.pearson(rating, score),
+        "spearman": agreement.spearman(rating, score),
+        "mae": float(np.abs(rating - score).mean()),
+        "bias": float((score - rating).mean()),
+        "qwk": agreement.qwk(rating / 10, score / 10, low=0, high=10),
+        "partial_pearson": agreement.partial_pearson(rating, score, np.log(table["words"])),
+    }
+    for kind, value in expected.items():
+        found = filled(row(kind), table)
+        assert found.value == pytest.approx(value), kind
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < found.value < found.high, kind
+
+
+def test_n_counts_what_was_resampled() -> None:
+    table = predictions(60, answers=2)
+    assert filled(row("pearson"), table).n == 60
+    assert filled(row("pearson", unit="item"), table).n == 120
+    assert filled(row("pearson", slice={"adult": "no"}), table).n == 20
+
+
+def test_a_row_without_a_score_takes_no_part() -> None:
+    table = predictions(60, answers=1)
+    table.loc[:9, "score"] = np.nan
+    assert filled(row("mae"), table).n == 50
+
+
+def test_baseline_and_ceiling_are_the_same_metric_of_other_columns() -> None:
+    table = predictions()
+    found = filled(row("mae", baseline={"mean": None}), table)
+    assert found.baseline["mean"] == pytest.approx(
+        np.abs(table["rating"] - table["baseline_mean"]).mean()
+    )
+    between = float(np.abs(table["rater_a"] - table["rater_b"]).mean())
+    assert found.human_ceiling == pytest.approx(between)
+
+
+def test_a_metric_without_a_value_says_why() -> None:
+    found = filled(row("pearson", note="one rater"), predictions().assign(score=50.0))
+    assert found.value is None
+    assert found.note.startswith("one rater; A correlation needs scores that vary")
+
+
+def test_a_row_of_a_column_that_is_not_there_raises() -> None:
+    with pytest.raises(KeyError):
+        filled(row("pearson", slice={"dialect": "yue"}), predictions())
+
+
+def test_half_widths_are_of_their_slice_and_coverage_is_of_the_widest() -> None:
+    table = predictions()
+    adults = table[table["adult"] == "yes"]
+    stated = Calibration(
+        method="residual quantile",
+        level=0.9,
+        half_width=(row("half_width", slice={"adult": "yes"}),),
+        coverage=(row("coverage"), row("coverage", slice={"adult": "yes"})),
+    )
+    found = calibrated(table, stated)
+    exact = conformal_half_width(
+        adults["rating"], adults["score"], by=adults["person"].to_numpy(), coverage=0.9
+    )
+    [width] = Intervals.of(found).half_width.values()
+    assert exact <= width < exact + 0.01
+    everybody, grown = found.coverage
+    assert everybody.value == pytest.approx(
+        ((table["rating"] - table["score"]).abs() <= width).mean()
+    )
+    assert grown.low <= grown.value <= grown.high
+    assert grown.value == pytest.approx(0.91, abs=0.03)
+
+
+def test_impact_rows_by_hand() -> None:
+    table = pd.DataFrame(
+        {
+            "target": "total",
+            "score": [4.0, 3, 2, 1, 8, 7, 6, 5],
+            "group": ["a"] * 4 + ["b"] * 4,
+        }
+    )
+    rows = {found.group: found for found in impact_rows(table, "total", "group")}
+    assert (rows["a"].selected, rows["b"].selected) == (0, 4)
+    assert rows["a"].ratio == 0
+    table["score"] = [1.0, 9, 8, 2, 3, 7, 6, 5]
+    rows = {found.group: found for found in impact_rows(table, "total", "group")}
+    assert (rows["a"].selected, rows["b"].selected) == (2, 2)
