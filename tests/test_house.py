@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -55,10 +61,61 @@ def test_every_path_of_the_readmes_tree_exists():
     assert not missing
 
 
-def test_the_readmes_two_commands_are_targets_of_the_makefile():
-    text = README.read_text(encoding="utf-8")
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
-    for command in ("demo", "test"):
-        assert f"make {command}" in text
-        assert command in targets
+def commands(program: str) -> list[list[str]]:
+    """The arguments of every command of the README that begins with `program`."""
+    found = re.findall(rf"`{program} ([^`]+)`", README.read_text(encoding="utf-8"))
+    return [shlex.split(arguments) for arguments in found]
+
+
+def refusal(app: typer.Typer, arguments: list[str]) -> str:
+    """Why the program would not take the arguments; empty where it would."""
+    command: Any = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        if name not in command.commands:
+            return f"no command {name}"
+        command = command.commands[name]
+    try:
+        given, beyond, _ = command.make_parser(typer.Context(command)).parse_args(list(arguments))
+    except Exception as error:
+        return str(error)
+    missing = [
+        entry.name for entry in command.params if entry.required and not given.get(entry.name)
+    ]
+    return " ".join([*beyond, *(f"{name} is missing" for name in missing)])
+
+
+def test_every_command_of_the_readme_is_one_that_its_program_takes():
+    found = commands("python -m")
+    assert {arguments[0] for arguments in found} == {"data", "evaluation", "serving", "training"}
+    for folder, *arguments in found:
+        app = import_module(f"{folder}.__main__").app
+        assert not refusal(app, arguments), f"python -m {folder} {shlex.join(arguments)}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["score", "FOLDER", "--out", "FILE"], ""),
+        (["judge", "FOLDER", "--out", "FILE"], "no command judge"),
+        (["score", "FOLDER", "--into", "FILE"], "--into"),
+        (["score", "FOLDER"], "out is missing"),
+        (["score", "FOLDER", "FILE", "--out", "FILE"], "FILE"),
+    ],
+)
+def test_a_renamed_command_or_option_would_be_found(arguments: list[str], reason: str):
+    found = refusal(import_module("serving.__main__").app, arguments)
+    assert reason in found
+    assert bool(reason) == bool(found)
+
+
+def test_every_make_of_the_readme_is_a_target_and_ci_runs_one():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = commands("make")
+    assert {arguments[0] for arguments in found} >= {"demo", "test", "bench"}
+    for target, *variables in [*found, ["help"]]:
+        assert re.search(rf"^{target}:", makefile, re.M), target
+        assert all(f"$({variable.split('=')[0]})" in makefile for variable in variables)
+    assert re.search(r"`RECORDING=[^`]+`", README.read_text(encoding="utf-8"))
+    assert "$(RECORDING)" in makefile
     assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
