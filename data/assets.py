@@ -7,6 +7,7 @@ never installed or imported. Whatever arrives is used only if its sha256 is righ
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import subprocess
 import sys
@@ -103,6 +104,13 @@ def _is_right(path: Path, sha256: str) -> bool:
     return _checked(path, sha256, stat.st_size, stat.st_mtime_ns)
 
 
+_FAILURES = (
+    *(OSError, http.client.HTTPException),  # a proxy's web page is no OSError
+    *(subprocess.SubprocessError, KeyError, zipfile.BadZipFile),
+)
+"""What a source raises that does not give the file: the next is tried."""
+
+
 def _ensure(file: AssetFile, target: Path, config: AssetsConfig) -> None:
     if _is_right(target, file.sha256):
         return
@@ -112,7 +120,7 @@ def _ensure(file: AssetFile, target: Path, config: AssetsConfig) -> None:
             arrived = Path(scratch) / "arrived"
             try:
                 _download(source, arrived, config)
-            except (OSError, subprocess.SubprocessError, KeyError, zipfile.BadZipFile) as error:
+            except _FAILURES as error:
                 failures.append(f"{source}: {_summary(error)}")
                 continue
             got = file_sha256(arrived)

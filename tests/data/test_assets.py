@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import socketserver
 import threading
 
 import pytest
@@ -41,13 +42,13 @@ def hub(tmp_path):
         server.shutdown()
 
 
-def config(*sources: str) -> AssetsConfig:
+def config(*sources: str, name: str = "model") -> AssetsConfig:
     file = AssetFile(
         name="model.bin",
         sha256=hashlib.sha256(CONTENT).hexdigest(),
         sources=tuple(Source(url=url) for url in sources),
     )
-    return AssetsConfig(hub_timeout_s=2, wheel_timeout_s=30, assets={"model": (file,)})
+    return AssetsConfig(hub_timeout_s=2, wheel_timeout_s=30, assets={name: (file,)})
 
 
 def test_the_first_source_with_the_right_content_is_kept_and_fetched_once(cache, hub):
@@ -75,6 +76,28 @@ def test_wrong_content_everywhere_names_every_source_and_leaves_nothing(cache, h
     assert "wrong.bin" in message
     assert hashlib.sha256(b"other").hexdigest() in message
     assert not list(cache.rglob("model.bin"))
+
+
+@pytest.fixture
+def proxy():
+    """Answers every request with a page and no status line, as some proxies do."""
+
+    class Page(socketserver.StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            self.wfile.write(b"<html><body>Please log in</body></html>\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_proxys_page_is_passed_over_for_the_next_source(cache, hub, proxy):
+    wanted = config(f"{proxy}/model.bin", f"{hub[0]}/model.bin")
+    assert fetch("model", config=wanted).read_bytes() == CONTENT
+    with pytest.raises(AssetUnavailable, match="BadStatusLine"):
+        fetch("other", config=config(f"{proxy}/model.bin", name="other"))
 
 
 def test_an_unknown_asset_names_the_known_ones(cache):
