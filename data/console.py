@@ -8,14 +8,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from data.contract import ContractMismatch, UndefinedMetric, UnusableRecording
+from data.assets import AssetUnavailable
+from data.contract import ContractMismatch, TooFewPeople, UndefinedMetric, UnusableRecording
 from data.outcomes import BadTable
+from data.system import SystemLibraryMissing
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 """For progress, summaries and errors; a sentence stays one line, whatever the width."""
 
-EXPECTED = (BadTable, ContractMismatch, FileNotFoundError, UndefinedMetric, UnusableRecording)
-"""What a wrong file, table or version raises; anything else is a defect of ours."""
+EXPECTED = (
+    *(AssetUnavailable, BadTable, ContractMismatch, FileNotFoundError),
+    *(SystemLibraryMissing, TooFewPeople, UndefinedMetric, UnusableRecording),
+)
+"""What a wrong file, table or version raises, or a machine that lacks something; anything else
+is a defect of ours."""
 
 
 def run(

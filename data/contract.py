@@ -43,6 +43,10 @@ class UndefinedMetric(Exception):
     """A metric has no value on this table; the card says why."""
 
 
+class TooFewPeople(ValueError):
+    """Fewer people than there are to be parts; give more, or ask for fewer parts."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One measured number.
@@ -106,7 +110,9 @@ class Transcript(Record):
     """Words of one response.
 
     text : simplified Chinese where the language is zh
-    language : ISO 639-1 code, `und` where there was no speech
+    language : ISO 639-1 code, `und` where there was no speech or it cannot be told
+    language_probability : of recognised words as the recogniser gives it; of supplied ones
+        the share of the text that is written in that language
     source : `recognised` or `supplied` (given by the caller)
     confidence : mean word probability; None when supplied
     """
@@ -146,8 +152,8 @@ class Evidence(Record):
     """Why a score is what it is.
 
     kind `span`: words of the transcript with their times; `effect` is the change
-    of the score, in points of 100, when they are left out (negative: they raised
-    it less than the rest did). kind `measure`: a named measure beside its
+    of the score, in points of 100, when they are left out (negative: they had
+    raised it). kind `measure`: a named measure beside its
     reference range.
     """
 
@@ -217,7 +223,8 @@ class ScoreRequest(Record):
     question : key of a question of that job; None scores delivery only
     language : language the answer is expected in (ISO 639-1); None: the question's
     policy_region : key of `policies` in configs/serving.yaml
-    transcript : the words, when a human wrote them down; recognition is skipped
+    transcript : the words, when a human wrote them down: the answer is judged by them;
+        delivery is still judged by what is recognised in the recording
     accommodations : `no_speech` or `no_expression`: that part is not scored, on the
         candidate's request
     candidate : the caller's opaque reference; never a name

@@ -17,7 +17,7 @@ DELIVERY = ("fluency", "prosody", "expression")
 
 
 class UnknownJob(ValueError):
-    """No such job (HTTP 404); the message names those there are."""
+    """No such job (HTTP 422); the message names those there are."""
 
     def __init__(self, key: str, known: list[str]) -> None:
         """The message names `known`."""
@@ -25,7 +25,7 @@ class UnknownJob(ValueError):
 
 
 class UnknownQuestion(ValueError):
-    """The job has no such question (HTTP 404); the message names those it has."""
+    """The job has no such question (HTTP 422); the message names those it has."""
 
     def __init__(self, key: str, job: str, known: list[str]) -> None:
         """The message names `known`."""
