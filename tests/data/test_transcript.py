@@ -69,6 +69,51 @@ def test_a_supplied_transcript_is_marked_and_simplified():
     assert (found.text, found.source, found.confidence) == ("我会联络客户", "supplied", None)
 
 
+ENGLISH = "I called the customer, listened to the complaint and agreed a refund with my manager."
+GERMAN = "Ich habe den Kunden angerufen, die Beschwerde angehört und eine Erstattung vereinbart."
+CHINESE = "我先给客户打电话，听完投诉，再和经理商量退款。"
+TERMS = "我用Python和SQL做data analysis，再用Excel画图，部署在Docker和Kubernetes上。"
+RUSSIAN = "Я позвонил клиенту и договорился о возврате денег."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "language"),
+    [
+        (CHINESE, "zh", "zh"),
+        (TERMS, "zh", "zh"),
+        (ENGLISH, "zh", "en"),
+        (GERMAN, "zh", "und"),
+        (RUSSIAN, "zh", "und"),
+        (ENGLISH, "en", "en"),
+        ("Apologise, refund, call back.", "en", "en"),
+        ("At 工商银行 I called the customer and we agreed on a refund.", "en", "en"),
+        (CHINESE, "en", "zh"),
+        (GERMAN, "en", "und"),
+        (GERMAN, "de", "de"),
+        (CHINESE, "de", "zh"),
+        ("SQL", "zh", "zh"),
+        ("2^(n-1)", "zh", "zh"),
+    ],
+)
+def test_a_supplied_text_is_in_the_language_it_is_written_in(text, expected, language):
+    assert supplied(text, expected).language == language
+
+
+def test_the_probability_of_a_supplied_language_is_the_share_written_in_it():
+    assert supplied(CHINESE, "zh").language_probability == 1
+    assert supplied(ENGLISH, "en").language_probability == 1
+    assert supplied("我用 SQL 和 Excel 做账", "zh").language_probability == pytest.approx(5 / 7)
+    assert supplied("42", "zh").language_probability == 0
+
+
+def test_english_interviews_are_english_whatever_was_expected(shared_data):
+    with (shared_data / "siop2024" / "interview.csv").open(encoding="utf-8") as stream:
+        answers = [row["last_answer"] for row in csv.DictReader(stream)]
+    found = {supplied(text, job).language for text in answers for job in ("zh", "en")}
+    assert len(answers) == 82
+    assert found == {"en"}
+
+
 def test_a_loop_of_the_decoder_is_recognised():
     assert repeats_itself("thank you " * 40, 2.4)
     assert not repeats_itself("I called the customer and apologised for the delay.", 2.4)
