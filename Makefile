@@ -38,6 +38,11 @@ $(VENV)/dev.stamp: | $(RUN)
 	@$(PIP) -e '.[serve,train,dev]'
 	@touch $@ $(VENV)/serve.stamp
 
+$(VENV)/bench.stamp: | $(RUN)
+	@echo "installing that, and the usual stack it is measured beside (minutes the first time)"
+	@$(PIP) -e '.[serve,train,dev,bench]'
+	@touch $@ $(VENV)/dev.stamp $(VENV)/serve.stamp
+
 demo: $(VENV)/serve.stamp
 	@$(RUN) -m data setup
 	@$(RUN) -m serving demo $(if $(RECORDING),--recording "$(RECORDING)")
@@ -54,6 +59,6 @@ lint: $(VENV)/dev.stamp
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m mypy
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/bench.stamp
 	@$(RUN) -m data setup
 	@$(RUN) -m bench

@@ -22,7 +22,7 @@ from data.assets import fetch
 from data.contract import SAMPLE_RATE
 from data.recording import Waveform, open_recording
 
-INSTALL = "pip install -c configs/constraints.txt -e '.[bench]'"
+INSTALL = "make bench (or pip install -c configs/constraints.txt -e '.[serve,train,bench]')"
 
 WINDOW_S = 30
 """Whisper in transformers encodes windows of 30 s, the last one padded."""
