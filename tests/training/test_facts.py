@@ -31,5 +31,5 @@ def test_a_statement_that_is_no_fact_is_refused_with_the_facts_there_are(
     tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "dataset.yaml").write_text(text)
-    with pytest.raises(BadTable, match=r"dataset\.yaml.*consent_basis"):
+    with pytest.raises(BadTable, match=r"(?s)dataset\.yaml.*consent_basis"):
         facts(tmp_path)
