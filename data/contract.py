@@ -343,7 +343,7 @@ woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 
 class Target(Record):
     """One output of a head, in points of 100.
 
-    half_width : split-conformal half width in points: score ± half_width covers
+    half_width : cross-validated residual quantile in points: score ± half_width covers
         90 % of human ratings of people the head was not fitted on.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,8 +33,8 @@ def total(
 ) -> Total:
     """Weighted mean of the scores that count, their weights made to sum to one.
 
-    A provisional score counts only where the job accepts it. The interval takes the
-    parts' errors as independent.
+    A provisional score counts only where the job accepts it. The interval takes the errors
+    of different parts as independent, those within a part as the same: one head makes them.
 
     asked : weights of what the question asks (see `asked_weights`)
     """
@@ -47,7 +48,10 @@ def total(
         return Total(None, None, None, _why_not(scores, asked, job, share), asked)
     used = {name: asked[name] / sum(asked[n] for n in counted) for name in counted}
     value = sum(weight * counted[name].score for name, weight in used.items())
-    half_width = math.sqrt(sum((w * _half_width(counted[n])) ** 2 for n, w in used.items()))
+    of_part: defaultdict[str, float] = defaultdict(float)
+    for name, weight in used.items():
+        of_part[counted[name].part] += weight * _half_width(counted[name])
+    half_width = math.hypot(*of_part.values())
     return Total(
         value=round(value, 2),
         low=round(max(0.0, value - half_width), 2),

@@ -37,10 +37,10 @@ def job(*, accept_provisional: bool = False) -> Job:
     )
 
 
-def test_a_total_is_the_weighted_mean_and_its_interval_joins_independent_errors() -> None:
+def test_a_total_is_the_weighted_mean_and_its_interval_joins_the_errors_of_two_parts() -> None:
     scores = (score("customer_focus", 60, 10), score("fluency", 80, 20), score("prosody", 50, 5))
     found = total(scores, ASKED, job(), min_share=0.5)
-    half_width = math.sqrt(5**2 + 6**2 + 1**2)
+    half_width = math.hypot(5, 6 + 1)  # one head makes fluency and prosody
     assert found.value == 0.5 * 60 + 0.3 * 80 + 0.2 * 50
     assert found.low == pytest.approx(64 - half_width, abs=0.01)
     assert found.high == pytest.approx(64 + half_width, abs=0.01)
