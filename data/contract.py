@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 SAMPLE_RATE = 16_000
 """Hz. Every waveform in this repository is mono float32 at this rate."""
@@ -37,6 +37,15 @@ class UnusableRecording(Exception):
 
 class ContractMismatch(Exception):
     """A registered version does not fit this code; the service does not start."""
+
+
+def first_fault(error: Exception) -> str:
+    """Of a file that no model takes: the first of what may be hundreds of faults."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, found["loc"])) or "file"
+        return f"({place}: {found['msg']})"
+    return f"({error})"
 
 
 class UndefinedMetric(Exception):

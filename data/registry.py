@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import configs
-from data.contract import ContractMismatch, Manifest, Record
+from data.contract import ContractMismatch, Manifest, Record, first_fault
 
 MANIFEST = "version.json"
 CARD = "card.json"
@@ -58,13 +58,5 @@ def read_manifest(folder: Path) -> Manifest:
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         raise ContractMismatch(
             f"{path} cannot be read by this code: it was written by a newer one or is damaged. "
-            f"Use the code that published it, or another version. {_first_line(error)}"
+            f"Use the code that published it, or another version. {first_fault(error)}"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, found["loc"])) or "file"
-        return f"({place}: {found['msg']})"
-    return f"({error})"

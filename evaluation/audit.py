@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
 
 from data.contract import ContractMismatch, Record
-from data.registry import CARD, MANIFEST, PREDICTIONS, read_manifest
-from evaluation.card import Card, Impact, Metric
+from data.registry import MANIFEST, PREDICTIONS, read_manifest
+from evaluation.card import Impact, Metric, read_card
 from evaluation.rows import ABOVE_MEDIAN, FORMULAS, Intervals, filled, impact_rows, tables
 
 TOLERANCE = 0.0006
@@ -58,7 +57,7 @@ def check(folder: Path) -> list[Checked]:
 
     Raises ContractMismatch when card or predictions are absent or cannot be read.
     """
-    card, predictions = _card(folder / CARD), _predictions(folder / PREDICTIONS)
+    card, predictions = read_card(folder), _predictions(folder / PREDICTIONS)
     rows = tables(card)
     intervals = Intervals.of(card.calibration)
     found = [_checked(row, predictions, intervals) for row in rows]
@@ -125,13 +124,6 @@ def _same(stated: float | None, recomputed: float | None) -> bool:
     if stated is None or recomputed is None:
         return stated is recomputed
     return abs(stated - recomputed) <= TOLERANCE
-
-
-def _card(path: Path) -> Card:
-    try:
-        return Card.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, ValidationError) as error:
-        raise ContractMismatch(f"{path} is no card that this code can read: {error}") from error
 
 
 def _predictions(path: Path) -> pd.DataFrame:

@@ -18,7 +18,8 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import Field
 
-from data.contract import Record
+from data.contract import ContractMismatch, Record, first_fault
+from data.registry import CARD
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -307,6 +308,17 @@ class Card(Record):
 
 
 # --- what is missing -------------------------------------------------------------
+
+
+def read_card(path: Path) -> Card:
+    """The card in a version's folder, or in this file. Raises ContractMismatch when none fits."""
+    path = path / CARD if path.is_dir() else path
+    try:
+        return Card.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ContractMismatch(
+            f"{path} is no card that this code can read {first_fault(error)}"
+        ) from error
 
 
 def missing(card: Card) -> list[str]:

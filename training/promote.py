@@ -21,8 +21,8 @@ from data.contract import Record, UndefinedMetric
 from data.registry import PREDICTIONS, read_manifest
 from evaluation import agreement, fairness
 from evaluation.agreement import Floats
-from evaluation.card import missing
-from training.publish import CHAMPION, champion, connect, download, read_card
+from evaluation.card import missing, read_card
+from training.publish import CHAMPION, champion, connect, download
 
 KEYS = ["person", "item", "target"]
 """What identifies a held-out row."""

@@ -35,7 +35,7 @@ from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, Record
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest, registry
 from evaluation.agreement import Estimate
-from evaluation.card import Card, Change, missing, not_applicable
+from evaluation.card import Card, Change, missing, not_applicable, read_card
 
 Features = npt.NDArray[np.float32]
 Points = npt.NDArray[np.float64]
@@ -123,15 +123,6 @@ def _completed(built: Built, change: str, log: tuple[Change, ...]) -> Card:
         registered_by=UNREGISTERED,
     )
     return card.with_change(Change(date=built.card.identity.date, change=change), log)
-
-
-def read_card(folder: Path) -> Card:
-    """The card in a version's folder. Raises ContractMismatch when none fits this code."""
-    path = folder / CARD
-    try:
-        return Card.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ContractMismatch(f"{path} is no card that this code can read: {error}") from error
 
 
 @contextmanager

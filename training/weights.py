@@ -35,12 +35,13 @@ from data.splits import folds
 from data.weights import FEATURE_SET, JobWeights, read_weights, weights_json
 from evaluation import agreement
 from evaluation.agreement import Estimate, Floats
+from evaluation.card import read_card
 from evaluation.fairness import Selection, top_half
 from evaluation.rows import PLACES
 from training import weights_card
 from training.facts import facts
 from training.fit import digest, progress
-from training.publish import Built, Judged, read_card, write_card
+from training.publish import Built, Judged, write_card
 
 ITEMS_JOB = siop2020.NAME
 """Key of weights over assessment items; no job of ours has it, so none is served by them."""

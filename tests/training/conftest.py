@@ -15,8 +15,8 @@ from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 
 from data.contract import Manifest, Target
-from evaluation.card import Card
-from training.publish import Built, connect, read_card
+from evaluation.card import Card, read_card
+from training.publish import Built, connect
 
 STARTER = Path(__file__).resolve().parents[2] / "training" / "starter"
 

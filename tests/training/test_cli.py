@@ -14,8 +14,9 @@ import data.__main__ as data_program
 import training.__main__ as training_program
 from data import console, outcomes
 from data.registry import NAMES, read_manifest
+from evaluation.card import read_card
 from training.__main__ import STARTER, main
-from training.publish import Built, champion, download, publish, read_card, register
+from training.publish import Built, champion, download, publish, register
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., "Said"]

@@ -13,7 +13,7 @@ from data.contract import LANGUAGE, LANGUAGE_COMPARISONS
 from data.corpora import zh_short_answer
 from evaluation import agreement
 from evaluation.audit import check
-from evaluation.card import missing
+from evaluation.card import missing, read_card
 from training import competency
 from training.competency import CompetencyRecipe
 from training.competency_card import KNOWN, UNSEEN
@@ -27,7 +27,7 @@ from training.competency_head import (
     fit_head,
     onnx_head,
 )
-from training.publish import head_points, read_card, read_manifest, write
+from training.publish import head_points, read_manifest, write
 
 HEAD = Head(
     comparison_reach=0.3,

@@ -17,7 +17,7 @@ from data.registry import read_manifest
 from data.simulate_expression import TARGETS, simulate_ratings
 from evaluation.agreement import pearson
 from evaluation.audit import check
-from evaluation.card import missing
+from evaluation.card import missing, read_card
 from training.expression import (
     Examples,
     ExpressionRecipe,
@@ -31,7 +31,7 @@ from training.expression import (
     run,
     starter,
 )
-from training.publish import Built, read_card, write
+from training.publish import Built, write
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "starter" / "expression"
 

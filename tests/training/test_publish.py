@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from data.contract import ContractMismatch
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest
-from evaluation.card import Card, missing
+from evaluation.card import Card, missing, read_card
 from training.publish import (
     Built,
     CardIncomplete,
@@ -21,7 +21,6 @@ from training.publish import (
     git_commit,
     head_points,
     publish,
-    read_card,
     register,
     register_starter,
     tracked,

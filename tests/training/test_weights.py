@@ -17,8 +17,8 @@ from data.registry import PREDICTIONS, read_manifest
 from data.simulate import SimulationConfig, simulate
 from data.weights import read_weights, weights_json
 from evaluation.audit import check
-from evaluation.card import missing
-from training.publish import read_card, write
+from evaluation.card import missing, read_card
+from training.publish import write
 from training.weights import (
     Candidate,
     WeightsRecipe,
