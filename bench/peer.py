@@ -104,7 +104,7 @@ class Peer:
                     return_dict_in_generate=True,
                     return_token_timestamps=True,
                 )
-            generated += int(found.sequences.shape[-1])
+            generated += int(found["sequences"].shape[-1])
         return generated
 
     def pitch(self, waveform: Waveform) -> float:
