@@ -1,9 +1,8 @@
 """The usual stack: transformers Whisper, librosa.pyin, MediaPipe on every frame.
 
-Where a choice could be made it favours the peer: greedy decoding without word times, no
-voice activity, no head, pyin's coarse default step, one face landmarker kept for all
-recordings, as many torch threads as are fastest at the moment, nothing compiled or loaded
-inside the measured time.
+Where a choice could be made it favours the peer: greedy decoding, no voice activity, no
+head, pyin's coarse default step, one face landmarker that looks for one face, as many torch
+threads as are fastest at the moment, nothing compiled or loaded inside the measured time.
 """
 
 from __future__ import annotations
