@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
@@ -117,7 +119,19 @@ def install(app: FastAPI) -> None:
 
 
 def unexpected(error: BaseException) -> Problem:
-    """A fault of ours: logged by type and place, told by trace id only."""
+    """A fault of ours: logged by type and place, told by trace id only.
+
+    503 where what is missing comes back (the database, room on the disk), else 500.
+    """
     log.error("request broke off", extra={"error": type(error).__name__, "place": place(error)})
+    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+        return _for_now("database_unreachable", "The database of the service does not answer")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _for_now("storage_full", "There is no room left to keep recordings")
     detail = "The service broke. Quote the trace id when you report it; retrying is safe."
     return Problem(500, "internal_error", detail)
+
+
+def _for_now(code: str, what: str) -> Problem:
+    detail = f"{what}. Send the same request again; with an Idempotency-Key it counts once."
+    return Problem(503, code, detail, headers={"Retry-After": "60", "Connection": "close"})

@@ -201,6 +201,29 @@ def test_a_score_is_superseded_with_a_key(client: TestClient, store: Store) -> N
     assert store.waiting() == [new]
 
 
+def test_while_the_database_is_away_callers_are_told_to_come_again(
+    client: TestClient, store: Store, config: ServingConfig, server: str
+) -> None:
+    name = config.database_url.rpartition("/")[2]
+
+    def send() -> Any:
+        headers = {"Idempotency-Key": "once"}
+        form = {"job": "teller", "transcript": "我叫王芳"}
+        return client.post("/v1/score", files={"recording": b"a"}, data=form, headers=headers)
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        leave = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        connection.execute(leave, [name])
+        for answer in (send(), client.get("/v1/scores/" + "0" * 32)):
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unreachable")
+            assert answer.headers["retry-after"]
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    accepted = send().json()["id"]
+    assert store.waiting() == [accepted]
+    assert len(store.vault.names()) == 1
+
+
 def ours(name: str | None, kind: str, _: object) -> bool:
     return kind != "schema" or name is None
 

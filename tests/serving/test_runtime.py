@@ -1,3 +1,4 @@
+import errno
 import gc
 import json
 import socket
@@ -24,6 +25,7 @@ from serving.models import LoadedVersion, RegistryUnavailable, load_champions, l
 from serving.pulse import Pulse
 from serving.runtime import Models, Runtime, Version, patiently, registered
 from serving.settings import ServingConfig, load_config
+from serving.vault import SealedWriter
 from serving.workflow import Score
 
 
@@ -356,6 +358,22 @@ def test_a_body_beyond_the_limit_is_told_the_limit_that_held_where_it_was_sent(
         recording = refused("/v1/score", limits.upload_bytes + limits.request_bytes + 1)
         assert recording.startswith("recording_too_large")
         assert f" {limits.upload_bytes} bytes" in recording
+
+
+@pytest.mark.usefixtures("config")
+def test_a_full_disk_is_told_and_leaves_no_half_recording(
+    tiny: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(writer: SealedWriter, plain: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with ready(tiny) as (runtime, client):
+        monkeypatch.setattr(SealedWriter, "write", write)
+        files = {"recording": ("a.wav", b"voice")}
+        answer = client.post("/v1/score", files=files, data={"job": "teller"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "storage_full")
+        assert runtime.store.vault.names() == []
+        assert runtime.store.waiting() == []
 
 
 @pytest.mark.usefixtures("config")
