@@ -57,6 +57,7 @@ class ExpressionConfig(Record):
     blink_max_s: float = Field(gt=0)
     blink_side_deg: float = Field(gt=0, lt=90)
     blink_min_rate_hz: float = Field(gt=0)
+    max_missed_share: float = Field(ge=0, le=1)
     nod_deg: float = Field(gt=0)
     nod_max_s: float = Field(gt=0)
     shake_deg: float = Field(gt=0)
@@ -306,6 +307,7 @@ class ExpressionSeries:
     faces : (frames,) 0, 1, or 2 for two and more
     brightness : (frames,) mean luma, 0 black to 1 white
     offered_hz : frames a second that the recording offered, analysed or not
+    missed_share : of them, 0 to 1, that showed a change and were one too many to analyse
     height : of the pictures, pixels
     """
 
@@ -314,6 +316,7 @@ class ExpressionSeries:
     faces: npt.NDArray[np.int64]
     brightness: Floats
     offered_hz: float
+    missed_share: float
     height: int
 
     def column(self, name: str) -> Floats:
@@ -411,6 +414,7 @@ def expression_series(
         faces=np.array([look.faces for look in seen.looks], dtype=np.int64),
         brightness=np.array(seen.brightness),
         offered_hz=offered_hz,
+        missed_share=seen.missed / max(1, offered),
         height=height,
     )
 
@@ -428,19 +432,21 @@ class _Seen:
     looks: list[Look] = field(default_factory=list)
     brightness: list[float] = field(default_factory=list)
     analysed: int = 0
+    missed: int = 0
     analysed_s: float = 0.0
     eyes: Floats = field(default_factory=lambda: np.empty(0))
     contrast: float = 0.0
     unchanged_s: float | None = None
 
     def asks_for(self, frame: Frame, config: ExpressionConfig) -> bool:
-        """True when it is time, or the eyes' picture changed and the mean allows."""
+        """True when it is time, or the eyes' picture changed and the mean allows it."""
         # half a frame of slack: 5 frames at 15 a second are a third of a second but for rounding
         due = frame.time_s - self.analysed_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz
-        if not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
-            return False
         change = np.abs(_eyes(frame.luma, self.looks[-1].box) - self.eyes).ravel()
         changed = np.partition(change, _CHANGED)[_CHANGED] > config.quick_change * self.contrast
+        if changed and not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
+            self.missed += 1
+            return False
         if changed and self.unchanged_s is not None:
             self._append(self.unchanged_s, self.looks[-1], self.brightness[-1])
         self.unchanged_s = frame.time_s
@@ -504,6 +510,7 @@ def load_series(path: Path) -> ExpressionSeries:
         series = ExpressionSeries(
             **{name: arrays[name] for name in ("times_s", "values", "faces", "brightness")},
             offered_hz=float(arrays["offered_hz"]),
+            missed_share=float(arrays["missed_share"]),
             height=int(arrays["height"]),
         )
     needed = len(EXPRESSION.columns)
@@ -631,9 +638,11 @@ def expression_measures(
     table = {name: values[:, i] for i, name in enumerate(EXPRESSION.names)}
     measures |= _levels({name: column[seen] for name, column in table.items()}, config)
     measures |= _gaze(table, seen, config)
-    measures |= _head(table, seen, config)
-    if series.offered_hz >= config.blink_min_rate_hz:
-        measures |= _blinks(table, seen, config)
+    measures |= _head(table, config)
+    if series.missed_share <= config.max_missed_share:
+        measures |= _nods_and_shakes(table, seen, config)
+        if series.offered_hz >= config.blink_min_rate_hz:
+            measures |= _blinks(table, seen, config)
     return measures
 
 
@@ -680,16 +689,20 @@ def _gaze(
     }
 
 
-def _head(
-    table: dict[str, Floats], seen: npt.NDArray[np.bool_], config: ExpressionConfig
-) -> dict[str, float | None]:
+def _head(table: dict[str, Floats], config: ExpressionConfig) -> dict[str, float | None]:
     rate_hz = config.quick_rate_hz
     pose = np.stack([table["head_yaw"], table["head_pitch"], table["head_roll"]], axis=1)
     # over three frames: the landmarks tremble by a few tenths of a degree from frame to frame
     speed = np.linalg.norm(pose[3:] - pose[:-3], axis=1) * rate_hz / 3
+    return {"head_movement": float(np.nanmean(speed)) if np.any(~np.isnan(speed)) else None}
+
+
+def _nods_and_shakes(
+    table: dict[str, Floats], seen: npt.NDArray[np.bool_], config: ExpressionConfig
+) -> dict[str, float | None]:
+    rate_hz = config.quick_rate_hz
     minutes = float(seen.sum()) / rate_hz / 60
     return {
-        "head_movement": float(np.nanmean(speed)) if np.any(~np.isnan(speed)) else None,
         "nods": len(nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)) / minutes,
         "shakes": len(shake_times(table["head_yaw"], rate_hz, config)) / minutes,
     }
@@ -848,7 +861,8 @@ def _moments(
         for t in nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)
     ]
     fastest = [moment for moment in _fastest(times, table) if moment[1] > config.movement_at_deg_s]
-    moved = ("nod", "deg", nods) if nods else ("head_movement", "deg/s", fastest)
+    told_apart = series.missed_share <= config.max_missed_share
+    moved = ("nod", "deg", nods) if nods and told_apart else ("head_movement", "deg/s", fastest)
     return [
         ("smile", "1", smiles),
         ("look_away", "s", sorted(away, key=lambda moment: -moment[1])),

@@ -87,6 +87,7 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         faces=faces,
         brightness=np.full(frames, 0.5),
         offered_hz=RATE_HZ,
+        missed_share=0,
         height=360,
     )
 

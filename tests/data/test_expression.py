@@ -95,6 +95,7 @@ def drawn(seconds: float, rate_hz: float = 15.0, **columns: object) -> Expressio
         faces=np.ones(len(times), dtype=np.int64),
         brightness=np.full(len(times), 0.5),
         offered_hz=rate_hz,
+        missed_share=0,
         height=360,
     )
 
@@ -202,6 +203,17 @@ def test_a_restless_picture_costs_no_more_than_the_mean_rate(tracker: FaceTracke
     series = expression_series(video(noise), tracker)
     assert len(series.times_s) <= CONFIG.mean_rate_hz * (4 + 1) + 1
     assert np.diff(series.times_s).max() <= 1 / CONFIG.rate_hz + 1e-6
+    assert series.missed_share > 0.5
+
+
+def test_what_is_too_quick_for_the_frames_looked_at_is_not_counted() -> None:
+    whole = drawn(20, head_yaw=lambda t: 10 * np.sin(2 * np.pi * t))
+    counted = expression_measures(whole, CONFIG)
+    missing = expression_measures(replace(whole, missed_share=0.5), CONFIG)
+    uncounted = {name for name in counted if missing[name] != counted[name]}
+    assert uncounted == {"nods", "shakes", "blink_rate"}
+    assert counted["shakes"]
+    assert missing["shakes"] is None
 
 
 def test_the_smiling_photo_smiles_all_the_time_and_looks_at_the_camera(
