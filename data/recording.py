@@ -54,6 +54,9 @@ SILK_HEADERS = (b"#!SILK_V3", b"\x02#!SILK_V3")
 SILK_PACKET_S = 0.02
 """Shortest a SILK packet decodes to; an empty one is filled in."""
 
+SPECTRA = 1000
+"""Computed at once: 20 MB. Those of 800 s at once took 410."""
+
 FULL_SCALE = 0.999
 """A sample at or above this counts as clipped."""
 
@@ -231,7 +234,10 @@ def _bandwidth_hz(speech: Waveform, floor_db: float = -60.0) -> float:
     if len(speech) < size:
         return SAMPLE_RATE / 2
     frames = np.lib.stride_tricks.sliding_window_view(speech, size)[:: size // 2]
-    power = np.mean(np.abs(np.fft.rfft(frames * np.hanning(size), axis=1)) ** 2, axis=0)
+    power = np.zeros(size // 2 + 1)
+    for first in range(0, len(frames), SPECTRA):
+        block = frames[first : first + SPECTRA] * np.hanning(size)
+        power += np.sum(np.abs(np.fft.rfft(block, axis=1)) ** 2, axis=0)
     level_db = 10 * np.log10(np.maximum(power, 1e-20) / max(float(power.max()), 1e-20))
     return float(np.flatnonzero(level_db > floor_db)[-1] * SAMPLE_RATE / size)
 

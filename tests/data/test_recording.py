@@ -398,6 +398,22 @@ def test_noise_below_4_khz_has_a_bandwidth_of_4_khz():
     assert quality(low, 0.1, 5)["bandwidth_hz"] == pytest.approx(4000, abs=150)
 
 
+def test_the_bandwidth_of_many_blocks_is_that_of_the_whole_and_needs_no_more_memory():
+    from scipy.signal import butter, sosfilt
+
+    white = np.random.default_rng(0).normal(0, 0.1, 100 * RATE)
+    falling = sosfilt(butter(12, 3000, fs=RATE, output="sos"), white).astype("f4")
+    tracemalloc.start()
+    found = quality(falling, 0, 100)["bandwidth_hz"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    frames = np.lib.stride_tricks.sliding_window_view(falling, 1024)[::512]
+    power = np.mean(np.abs(np.fft.rfft(frames * np.hanning(1024), axis=1)) ** 2, axis=0)
+    within = np.flatnonzero(power > 1e-6 * power.max())
+    assert found == within[-1] * RATE / 1024
+    assert peak < 50e6  # the spectra of the whole are 75 MB
+
+
 def test_the_real_recordings_open_with_sound_and_picture(shared_data):
     for name in ("fluent_man.mp4", "halting_woman.mp4", "browser_capture.webm"):
         recording: Recording = open_recording(shared_data / "recordings" / name)
