@@ -67,7 +67,6 @@ def render_report(scorecard: Scorecard, exhibit: Exhibit, *, names: Names | None
         total=_total(scorecard),
         parts=_parts(scorecard),
         phrases=list(_phrases(scorecard)),
-        joiner=_joiner(scorecard.language),
         tracks=_tracks(exhibit, duration_s),
         segments=[_span(start, end, duration_s) for start, end in exhibit.speech_segments],
         key_frames=sorted(exhibit.key_frames, key=_frame_time),
@@ -235,7 +234,7 @@ def _place(value: float, low: float, high: float) -> Place:
 
 @dataclass(frozen=True)
 class Phrase:
-    """Words between two pauses."""
+    """Words between two pauses. One that a space parts from the word before begins with it."""
 
     start_s: float
     words: tuple[Word, ...]
@@ -259,11 +258,6 @@ def _ends(line: list[Word], following: Word) -> bool:
     paused = following.start_s - line[-1].end_s >= PHRASE_GAP_S
     finished = line[-1].text.rstrip().endswith((".", "?", "!", "。", "？", "！"))
     return paused or len(line) >= longest or (finished and len(line) >= shortest)
-
-
-def _joiner(language: str) -> str:
-    """What stands between two words: nothing in Chinese."""
-    return "" if language == "zh" else " "
 
 
 # --- timeline --------------------------------------------------------------------

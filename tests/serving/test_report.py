@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +317,21 @@ def test_evidence_that_all_scores_of_a_part_share_is_shown_once() -> None:
         scorecard().model_copy(update={"scores": (fluent, prosodic)}), exhibit(), names=NAMES
     )
     assert page.count(">停顿占比<") == 1
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [("我", "用", " machine", " learning", " 模型", "。"), (" I", " can't", " say.", " So", " be")],
+)
+def test_words_of_the_transcript_are_parted_as_they_were_recognised(texts: tuple[str, ...]) -> None:
+    spoken = tuple(
+        Word(text=text, start_s=i / 2, end_s=i / 2 + 0.4, probability=0.9)
+        for i, text in enumerate(texts)
+    )
+    page = render_report(scorecard(spoken), exhibit(), names=NAMES)
+    line = re.search(r"<p>(<span class=\"w.*?)</p>", page)
+    assert line
+    assert unescape(re.sub(r"<[^>]*>", "", line[1])) == "".join(texts).strip()
 
 
 def test_words_below_one_half_are_marked(html: str) -> None:
