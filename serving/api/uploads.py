@@ -93,7 +93,7 @@ def _submission(draft: Draft, limits: Limits) -> Submission:
         media=draft.writer.name,
         sha256=draft.writer.sha256,
         suffix=draft.suffix,
-        consent=given.get("consent", "")[:200],
+        consent=given.get("consent", ""),
         supersedes=given.get("supersedes") or None,
     )
 

@@ -238,6 +238,16 @@ def test_a_stated_consent_opens_a_region_that_requires_it(client: httpx.Client, 
     assert client.post("/v1/score", files={"recording": wav}, data=form).status_code == 202
 
 
+def test_a_consent_too_long_to_keep_is_refused_and_not_cut(
+    client: httpx.Client, served: Any, wav: bytes
+) -> None:
+    form = {"job": JOB, "policy_region": "cn", "consent": "c" * 201}
+    answer = client.post("/v1/score", files={"recording": wav}, data=form)
+    body = problem(answer, 422, "invalid_request")
+    assert [error["field"] for error in body["errors"]] == ["consent"]
+    until(lambda: not recordings(served))
+
+
 @pytest.mark.parametrize(
     ("content_type", "content", "status", "code"),
     [
