@@ -34,6 +34,9 @@ ENVELOPE = ("consent", "supersedes")
 """Fields beside the request: they are about the interview, not about how it is scored."""
 
 BATCH_BYTES = 1_048_576
+PARTS = 32
+"""Most parts of a form: every field there is, and each accommodation, twice over."""
+
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,7}")
 
 
@@ -165,6 +168,7 @@ class Form:
         self._header = [b"", b""]
         self._headers: dict[bytes, bytes] = {}
         self._value = bytearray()
+        self._parts = 0
         self._fields_bytes = 0
         callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin,
@@ -183,9 +187,14 @@ class Form:
         self._parser.write(data)
 
     def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > PARTS:
+            detail = f"A form may have {PARTS} parts here."
+            raise Problem(413, "too_many_parts", detail, headers={"Connection": "close"})
         self._headers, self._header, self._value = {}, [b"", b""], bytearray()
 
     def _more_header(self, side: int, data: bytes) -> None:
+        self._count(data)
         self._header[side] += data
 
     def _end_header(self) -> None:
@@ -214,10 +223,14 @@ class Form:
                 raise too_large(self._limits.upload_bytes)
             self.draft.writer.write(part)
             return
+        self._count(part)
+        self._value += part
+
+    def _count(self, part: bytes | memoryview) -> None:
+        """Names and other headers of parts are held in memory as values are."""
         self._fields_bytes += len(part)
         if self._fields_bytes > self._limits.request_bytes:
             raise body_too_large(self._limits.request_bytes)
-        self._value += part
 
     def _end(self) -> None:
         if self._name == RECORDING:

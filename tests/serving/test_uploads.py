@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from serving.api.problems import Problem
-from serving.api.uploads import allowed
+from serving.api.uploads import PARTS, Form, allowed
+from serving.settings import ServingConfig
+from serving.store import Store
 
 
 def refused(url: str, *prefixes: str) -> bool:
@@ -54,3 +56,31 @@ def test_no_address_leads_out_of_an_allowed_prefix(url: str) -> None:
 def test_an_object_under_an_allowed_prefix_may_be_fetched() -> None:
     url = "s3://bucket/answers/2026/a.mp4"
     assert allowed(url, ("s3://bucket/answers",)) == url
+
+
+def part(name: str, value: str = "") -> bytes:
+    return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+
+
+def fed(store: Store, config: ServingConfig, body: bytes) -> Form:
+    form = Form("b", config.limits, store.vault.new)
+    form.feed(body)
+    return form
+
+
+def test_a_form_of_countless_empty_parts_is_refused(store: Store, config: ServingConfig) -> None:
+    few = b"".join(part(f"field{number}") for number in range(PARTS))
+    assert len(fed(store, config, few + b"--b--\r\n").draft.fields) == PARTS
+    with pytest.raises(Problem) as problem:
+        fed(store, config, few + part("one more"))
+    assert (problem.value.status, problem.value.code) == (413, "too_many_parts")
+
+
+def test_the_names_of_fields_count_as_their_values_do(store: Store, config: ServingConfig) -> None:
+    limits = config.limits.model_copy(update={"request_bytes": 1000})
+    small = config.model_copy(update={"limits": limits})
+    fed(store, small, part("job", "v" * 900))
+    for body in (part("n" * 1000), part("job", "v" * 1000)):
+        with pytest.raises(Problem) as problem:
+            fed(store, small, body)
+        assert (problem.value.status, problem.value.code) == (413, "request_too_large")
