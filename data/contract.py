@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 SAMPLE_RATE = 16_000
 """Hz. Every waveform in this repository is mono float32 at this rate."""
@@ -230,7 +231,8 @@ class ScoreRequest(Record):
 
     job : key of configs/jobs.yaml
     question : key of a question of that job; None scores delivery only
-    language : language the answer is expected in (ISO 639-1); None: the question's
+    language : language the answer is expected in; None: the job's. Of a tag as `zh-CN` the
+        language alone is kept (ISO 639, lower case): `zh`
     policy_region : key of `policies` in configs/serving.yaml
     transcript : the words, when a human wrote them down: the answer is judged by them;
         delivery is still judged by what is recognised in the recording
@@ -241,11 +243,16 @@ class ScoreRequest(Record):
 
     job: str
     question: str | None = None
-    language: str | None = None
+    language: str | None = Field(None, pattern=r"^[A-Za-z]{2,3}([-_][A-Za-z0-9]{1,8})*$")
     policy_region: str = "default"
     transcript: str | None = None
     accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
     candidate: str = ""
+
+    @field_validator("language")
+    @classmethod
+    def _language_alone(cls, tag: str | None) -> str | None:
+        return re.split("[-_]", tag)[0].lower() if tag else None
 
 
 class Scorecard(Record):

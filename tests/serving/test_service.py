@@ -221,6 +221,7 @@ def test_a_score_is_superseded_once_also_with_a_key(client: httpx.Client, wav: b
         ({"policy_region": "mars"}, "unknown_policy_region", "us-nyc"),
         ({"policy_region": "cn"}, "consent_missing", "consent"),
         ({"accommodations": ["no_sleep"]}, "invalid_request", "wrong fields"),
+        ({"language": "Chinese"}, "invalid_request", "wrong fields"),
         ({"name": "Wang Fang"}, "invalid_request", "wrong fields"),
     ],
 )
