@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from data.assets import AssetUnavailable
 from data.contract import ContractMismatch, Manifest
 from data.jobs import Job, jobs
+from data.registry import NAMES
 from serving import workflow
 from serving.api.problems import Problem
 from serving.log import log, place
@@ -156,12 +157,14 @@ class Runtime:
         champion = self.champions.get(name)
         if champion is not None and version in (champion.version, "champion"):
             return champion
+        unknown = Problem(404, "unknown_version", f"The registry has no usable {name} {version}.")
+        # A registry may be shared: nobody makes this service fetch what is not its own.
+        if name not in NAMES:
+            raise unknown
         try:
             return self._find(name, version)
         except ContractMismatch as mismatch:
-            raise Problem(
-                404, "unknown_version", f"The registry has no usable {name} {version}."
-            ) from mismatch
+            raise unknown from mismatch
         except AWAY as away:
             raise _unavailable(away) from away
 

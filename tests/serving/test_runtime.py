@@ -178,6 +178,23 @@ def test_json_nested_too_deeply_is_the_callers_fault(tiny: ModuleType, body: str
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
+@pytest.mark.usefixtures("config")
+def test_only_models_of_ours_are_asked_of_the_registry(tiny: ModuleType) -> None:
+    asked = []
+
+    def find(name: str, version: str) -> Version:
+        asked.append(name)
+        return nothing(name, version)
+
+    champions = {"speech": tiny.TinyVersion()}
+    with starting(Models(lambda: champions, find, unused)) as (_, client):
+        until(lambda: client.get("/readyz").status_code == 200)
+        for name in ("somebody-elses", "weights", "speech"):
+            answer = client.get(f"/v1/models/{name}/7/card")
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_version")
+    assert asked == ["weights", "speech"]
+
+
 def starting(
     runtime_models: Models, **changes: Any
 ) -> AbstractContextManager[tuple[Runtime, TestClient]]:
