@@ -360,7 +360,7 @@ class Store:
             attempt,
             scorecard.status,
             sealed_scorecard=self._sealed(text, attempt.score_id),
-            receipt_sha256=_sha256(text),
+            receipt_sha256=receipt(text),
             problem_code=code if scorecard.status == "abstained" else None,
             **self._kept_exhibit(attempt, scored.exhibit),
         )
@@ -612,6 +612,15 @@ def _record(connection: sa.Connection, entry: Event) -> None:
 
 def _key(row: Any) -> KeyRow:
     return KeyRow(row.id, row.role, row.label, row.salt, row.digest, row.revoked_at is not None)
+
+
+def receipt(scorecard: str) -> str:
+    """sha256 of a scorecard's JSON in its canonical form, so that its spelling does not count.
+
+    Keys sorted, no spaces, UTF-8, numbers as Python's `json` writes them.
+    """
+    parsed = json.loads(scorecard)
+    return _sha256(json.dumps(parsed, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
 
 
 def _sha256(text: str) -> str:

@@ -39,7 +39,10 @@ class ScoreResource(BaseModel):
     created_at: str
     updated_at: str
     input_sha256: str = Field(description="of the recording as it was sent")
-    receipt_sha256: str | None = Field(description="of the scorecard as it was kept")
+    receipt_sha256: str | None = Field(
+        description="of `scorecard`, here or kept by anyone, as Python's `json.dumps(scorecard, "
+        'sort_keys=True, separators=(",", ":"), ensure_ascii=False)` in UTF-8'
+    )
     scorecard: Scorecard | None = None
     problem: ProblemDetail | None = Field(None, description="why there are no scores")
     superseded_by: str | None = None

@@ -120,6 +120,22 @@ def test_who_waits_too_short_a_time_is_told_where_to_ask(client: httpx.Client, w
     assert "location" in answer.headers
 
 
+def test_the_receipt_is_the_hash_of_the_scorecard_as_it_is_answered(
+    client: httpx.Client, tiny: ModuleType, tmp_path: Path
+) -> None:
+    one_in_32000 = tiny.recording(tmp_path / "a.wav", sounding=1 / 32_000, duration_s=2)
+    answer = ended(client, one_in_32000.read_bytes(), candidate="工号 4711")
+    assert answer["scorecard"]["total"] == 100 / 32_000
+    canonical = json.dumps(
+        answer["scorecard"], sort_keys=True, separators=(",", ":"), ensure_ascii=False
+    )
+    assert "工号" in canonical
+    assert answer["receipt_sha256"] == hashlib.sha256(canonical.encode()).hexdigest()
+    later = client.get(answer["links"]["self"]).json()
+    assert later["receipt_sha256"] == answer["receipt_sha256"]
+    assert later["scorecard"] == answer["scorecard"]
+
+
 def test_the_report_is_one_page(client: httpx.Client, wav: bytes) -> None:
     answer = client.get(ended(client, wav)["links"]["report"])
     assert answer.status_code == 200
