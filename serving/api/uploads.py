@@ -7,7 +7,7 @@ import os
 import posixpath
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from email.message import Message
@@ -27,6 +27,7 @@ from serving.settings import Limits, ServingConfig
 from serving.vault import SealedWriter, Vault
 
 if TYPE_CHECKING:
+    from aiohttp import ClientSession
     from python_multipart.multipart import MultipartCallbacks
 
 RECORDING = "recording"
@@ -36,6 +37,9 @@ ENVELOPE = ("consent", "supersedes")
 BATCH_BYTES = 1_048_576
 PARTS = 32
 """Most parts of a form: every field there is, and each accommodation, twice over."""
+
+UNCLEAR = re.compile(r"%(2e|2f|5c|25)|[?#\\\x00-\x1f\x7f]", re.IGNORECASE)
+"""What a server may read otherwise than it stands in an address: dots, slashes, a query."""
 
 SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,7}")
 
@@ -283,7 +287,7 @@ def allowed(url: str, prefixes: tuple[str, ...]) -> str:
     """`url` made canonical, if it lies under one of `prefixes`. Raises Problem 403."""
     scheme, separator, rest = url.rpartition("://")
     local = not separator or scheme == "file"
-    clean = "::" not in url and "\0" not in url
+    clean = "::" not in url and "\0" not in url and (local or not UNCLEAR.search(rest))
     for prefix in prefixes if clean else ():
         prefix_scheme, _, prefix_rest = prefix.rpartition("://")
         if local and prefix_scheme in ("", "file"):
@@ -300,17 +304,39 @@ def allowed(url: str, prefixes: tuple[str, ...]) -> str:
 
 
 def _fetch(source: str, writer: SealedWriter, limit: int) -> None:
+    for chunk in _chunks(source):
+        if writer.size_bytes + len(chunk) > limit:
+            raise too_large(limit)
+        writer.write(chunk)
+
+
+def _chunks(source: str) -> Iterator[bytes]:
+    """What lies at an allowed address. Raises Problem 422."""
     import fsspec
 
+    http = {"get_client": _http_client} if source.startswith(("http://", "https://")) else {}
     try:
-        with fsspec.open(source, "rb") as file:
+        with fsspec.open(source, "rb", **http) as file:
             while chunk := file.read(BATCH_BYTES):
-                if writer.size_bytes + len(chunk) > limit:
-                    raise too_large(limit)
-                writer.write(chunk)
-    except (OSError, ImportError, ValueError) as error:
+                yield chunk
+    except ImportError as error:
+        detail = f"This service lacks what reads such addresses: {error}."
+        raise Problem(422, "url_unreadable", detail) from error
+    except Exception as error:  # each kind of storage has its own
         detail = f"The recording could not be fetched ({type(error).__name__})."
         raise Problem(422, "url_unreadable", detail) from error
+
+
+async def _http_client(**options: Any) -> ClientSession:
+    """A client that follows no redirect: it would lead to where nothing is allowed."""
+    from aiohttp import ClientSession, TraceConfig
+
+    async def refuse(*_: object) -> None:
+        raise PermissionError("a redirect")
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return ClientSession(trace_configs=[trace], **options)
 
 
 def too_large(limit: int) -> Problem:

@@ -1,11 +1,16 @@
+import errno
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from serving.api.problems import Problem
-from serving.api.uploads import PARTS, Form, allowed
+from serving.api.uploads import PARTS, Form, _fetch, allowed
 from serving.settings import ServingConfig
 from serving.store import Store
+from serving.vault import SealedWriter
 
 
 def refused(url: str, *prefixes: str) -> bool:
@@ -53,9 +58,100 @@ def test_no_address_leads_out_of_an_allowed_prefix(url: str) -> None:
     assert refused(url, "s3://bucket/answers/")
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "%2e%2e/secret",
+        ".%2E/secret",
+        "..%2fsecret",
+        "..%5Csecret",
+        "..\\secret",
+        "%252e%252e/secret",
+        ".\t./secret",
+        "a.mp4?next=/secret",
+        "a.mp4#/secret",
+    ],
+)
+@pytest.mark.parametrize("prefix", ["https://h/answers/", "s3://bucket/answers"])
+def test_no_spelling_of_an_address_leads_out_of_an_allowed_prefix(prefix: str, rest: str) -> None:
+    assert refused(f"{prefix.rstrip('/')}/{rest}", prefix)
+
+
 def test_an_object_under_an_allowed_prefix_may_be_fetched() -> None:
     url = "s3://bucket/answers/2026/a.mp4"
     assert allowed(url, ("s3://bucket/answers",)) == url
+    url = "https://h/answers/%E5%9B%9E%E7%AD%94 1.mp4"
+    assert allowed(url, ("https://h/answers/",)) == url
+
+
+class Answers(BaseHTTPRequestHandler):
+    """One recording, one redirect to what lies beside it, one that breaks off, one forbidden."""
+
+    def do_HEAD(self) -> None:
+        self.respond(b"")
+
+    def do_GET(self) -> None:
+        self.respond({"/answers/a.wav": b"voice", "/secret": b"secret"}.get(self.path, b"page"))
+
+    def respond(self, body: bytes) -> None:
+        known = {"/answers/moved.wav": 302, "/answers/forbidden.wav": 403, "/answers/gone.wav": 404}
+        self.send_response(known.get(self.path, 200))
+        if self.path == "/answers/moved.wav":
+            self.send_header("Location", "/secret")
+        if self.command == "GET" or self.path == "/answers/a.wav":
+            cut = 1000 if self.path == "/answers/cut.wav" else 0
+            self.send_header("Content-Length", str((len(body) or 5) + cut))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def remote() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/answers"
+        server.shutdown()
+
+
+def fetched(store: Store, url: str) -> bytes:
+    with store.vault.new() as writer:
+        _fetch(url, writer, 1000)
+    with store.vault.open_plain(writer.name) as path:
+        return path.read_bytes()
+
+
+def test_a_recording_is_fetched_over_http(store: Store, remote: str) -> None:
+    assert fetched(store, f"{remote}/a.wav") == b"voice"
+
+
+@pytest.mark.parametrize("name", ["moved.wav", "forbidden.wav", "gone.wav", "cut.wav"])
+def test_what_is_answered_otherwise_than_with_the_recording_is_unreadable(
+    store: Store, remote: str, name: str
+) -> None:
+    with pytest.raises(Problem) as problem:
+        fetched(store, f"{remote}/{name}")
+    assert (problem.value.status, problem.value.code) == (422, "url_unreadable")
+    assert store.vault.names() == []
+
+
+def test_a_storage_whose_package_is_missing_is_said_to_be(store: Store) -> None:
+    with pytest.raises(Problem, match="gcsfs") as problem:
+        fetched(store, "gs://bucket/answers/a.mp4")
+    assert (problem.value.status, problem.value.code) == (422, "url_unreadable")
+
+
+def test_a_vault_without_room_is_no_fault_of_the_address(
+    store: Store, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(writer: SealedWriter, plain: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SealedWriter, "write", write)
+    with pytest.raises(OSError, match="No space left"):
+        fetched(store, f"{remote}/a.wav")
 
 
 def part(name: str, value: str = "") -> bytes:
