@@ -8,7 +8,16 @@ from pathlib import Path
 from pydantic import ValidationError
 
 import configs
-from data.contract import ContractMismatch, Manifest, Record, first_fault
+from data.contract import (
+    EXPRESSION,
+    LANGUAGE,
+    SPEECH,
+    ContractMismatch,
+    FeatureSet,
+    Manifest,
+    Record,
+    first_fault,
+)
 
 MANIFEST = "version.json"
 CARD = "card.json"
@@ -17,6 +26,13 @@ PREDICTIONS = "predictions.csv"
 
 NAMES = ("speech", "expression", "competency", "weights")
 """The registered models; one recipe each."""
+
+FEATURE_SETS: dict[str, FeatureSet] = {
+    "speech": SPEECH,
+    "expression": EXPRESSION,
+    "competency": LANGUAGE,
+}
+"""Registered name -> the features its head reads; `weights` reads scores."""
 
 
 class RegistryConfig(Record):
@@ -60,3 +76,13 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} cannot be read by this code: it was written by a newer one or is damaged. "
             f"Use the code that published it, or another version. {first_fault(error)}"
         ) from error
+
+
+def require_fit(manifest: Manifest, name: str) -> None:
+    """Raises ContractMismatch unless a version of `name` reads what this code computes."""
+    expected = FEATURE_SETS[name].id if name in FEATURE_SETS else manifest.feature_set
+    if manifest.name != name or manifest.feature_set != expected:
+        raise ContractMismatch(
+            f"{name}: the version was trained on features {manifest.feature_set!r}, this code "
+            f"computes {expected!r}. Retrain it, or deploy the code it was trained with."
+        )

@@ -373,9 +373,10 @@ def _row_leaves(item: object, path: str) -> Iterator[tuple[str, object]]:
 def human_oversight(*, part: str) -> str:
     """How people stay in charge of the score of `part`, as this service works."""
     return (
-        f"The {part} score informs a person and decides nothing. HR records 推荐复试, 待定 or 淘汰 "
-        "as a separate event with reason, actor and time; a provisional score, a wide interval or "
-        "an abstention requires a person to watch the response; the candidate may ask for "
+        f"The {part} score informs a person and decides nothing: this service knows no 推荐复试 "
+        "or 淘汰, HR's own system records who decided, when and why. A provisional score, a part "
+        "without a score or words supplied by the caller mark the scorecard for a person to watch "
+        "the response; a wide interval is shown and does not. The candidate may ask for "
         "explanation, human review or deletion."
     )
 

@@ -19,23 +19,16 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.assets import file_sha256
-from data.contract import (
-    EXPRESSION,
-    LANGUAGE,
-    SPEECH,
-    ContractMismatch,
-    FeatureSet,
-    Manifest,
-    ModelVersion,
+from data.contract import ContractMismatch, Manifest, ModelVersion
+from data.registry import (
+    CARD,
+    CARD_MARKDOWN,
+    NAMES,
+    RegistryConfig,
+    read_manifest,
+    registry,
+    require_fit,
 )
-from data.registry import CARD, CARD_MARKDOWN, NAMES, RegistryConfig, read_manifest, registry
-
-FEATURE_SETS: dict[str, FeatureSet] = {
-    "speech": SPEECH,
-    "expression": EXPRESSION,
-    "competency": LANGUAGE,
-}
-"""Registered name -> the features its head reads; `weights` reads scores."""
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """MLflow's codes for a name, alias or version that a registry in order has not got."""
@@ -186,12 +179,7 @@ def _shown(address: str) -> str:
 
 def _manifest(folder: Path, name: str) -> Manifest:
     manifest = read_manifest(folder)
-    expected = FEATURE_SETS[name].id if name in FEATURE_SETS else manifest.feature_set
-    if manifest.name != name or manifest.feature_set != expected:
-        raise ContractMismatch(
-            f"{name}: the version was trained on features {manifest.feature_set!r}, this code "
-            f"computes {expected!r}. Retrain it, or deploy the code it was trained with."
-        )
+    require_fit(manifest, name)
     if manifest.artifact:
         got = file_sha256(folder / manifest.artifact)
         if got != manifest.sha256:

@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from pydantic import Field
 
 import configs
-from data.contract import Record, UndefinedMetric
-from data.registry import PREDICTIONS, read_manifest
+from data.contract import ContractMismatch, Record, UndefinedMetric
+from data.registry import PREDICTIONS, read_manifest, require_fit
 from evaluation import agreement, fairness
 from evaluation.agreement import Floats
 from evaluation.card import missing, read_card
@@ -42,6 +42,7 @@ class PromotionConfig(Record):
     bias_gap_margin: float = Field(ge=0)
     impact_margin: float = Field(ge=0)
     min_group: int = Field(ge=2)
+    common_share: float = Field(gt=0, le=1)
     repeats: int = Field(ge=100)
 
 
@@ -61,6 +62,10 @@ def promote(name: str, version: str, config: PromotionConfig | None = None) -> V
     config = config or configs.load("promotion", PromotionConfig)
     client = connect()
     folder = download(client, name, version)
+    try:
+        require_fit(read_manifest(folder), name)
+    except ContractMismatch as reason:
+        return Verdict(False, (f"a service of this code could not load it: {reason}",))
     if gaps := missing(read_card(folder)):
         return Verdict(False, (f"its card has empty fields: {', '.join(gaps)}",))
     holder = champion(client, name)
@@ -165,17 +170,28 @@ def _judged(
     both = ours.merge(theirs[[*KEYS, "score"]], on=KEYS, suffixes=("", "_champion"))
     if theirs.empty:
         yield _against_nothing(label, about, ours, config)
-    elif both.empty:
-        yield Finding(about, "worse", f"{label}: {_NOTHING_IN_COMMON}")
+    elif few := _too_few_in_common(both, ours, theirs, config):
+        yield Finding(about, "worse", f"{label}: {few}")
     else:
         for worse, sentence in _compare_rows(label, both, config):
             yield Finding(about, "worse" if worse else "no_worse", sentence)
 
 
-_NOTHING_IN_COMMON = (
-    "the two versions have no held-out rows in common; fit both on the same data, or judge both "
-    "with `python -m training test` on one folder and let a person decide"
-)
+def _too_few_in_common(
+    both: pd.DataFrame, ours: pd.DataFrame, theirs: pd.DataFrame, config: PromotionConfig
+) -> str | None:
+    """Why the rows that both versions were held out on cannot decide; None when they can."""
+    people, of = (
+        both["person"].nunique(),
+        min(ours["person"].nunique(), theirs["person"].nunique()),
+    )
+    if people >= config.min_group and people >= config.common_share * of:
+        return None
+    return (
+        f"the two versions have held-out rows of {people} people in common, of at least {of} each; "
+        f"{config.min_group} and {config.common_share:.0%} are needed. Fit both on the same data, "
+        "or judge both with `python -m training test` on one folder and let a person decide"
+    )
 
 
 def _parts(predictions: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

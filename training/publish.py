@@ -33,7 +33,15 @@ from mlflow.protos.databricks_pb2 import (
 import configs
 from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, Record
-from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest, registry
+from data.registry import (
+    CARD,
+    CARD_MARKDOWN,
+    MANIFEST,
+    PREDICTIONS,
+    read_manifest,
+    registry,
+    require_fit,
+)
 from evaluation.agreement import Estimate
 from evaluation.card import Card, Change, missing, not_applicable, read_card
 
@@ -183,8 +191,8 @@ def register(
 
     Its card keeps the run and code of the training, and names the run that registers it.
     tags : of the version, beside those that say what it is
-    The first version of a name becomes champion: a registry that can serve nothing
-    helps nobody, and its card says what it is.
+    The first version of a name that this code can serve becomes champion: a registry that
+    can serve nothing helps nobody, and its card says what it is.
     Raises CardIncomplete, or ContractMismatch where the head is not the manifest's, before
     anything is registered.
     """
@@ -197,9 +205,17 @@ def register(
     with nullcontext(active) if active else tracked(f"publish-{manifest.name}") as run:
         mlflow.log_metrics(metrics or {})
         number = _create_version(client, folder, run.info, tags or {})
-    if champion(client, manifest.name) is None:
+    if champion(client, manifest.name) is None and _fits(manifest):
         client.set_registered_model_alias(manifest.name, CHAMPION, number)
     return number
+
+
+def _fits(manifest: Manifest) -> bool:
+    try:
+        require_fit(manifest, manifest.name)
+    except ContractMismatch:
+        return False
+    return True
 
 
 STARTER_TAG = "starter"

@@ -130,6 +130,14 @@ def test_a_raised_baseline_is_caught(version: Path) -> None:
     assert check(version)[0].differences == ["baseline tfidf"]
 
 
+def test_what_no_formula_gives_is_not_compared_with_itself(version: Path) -> None:
+    row = ("metrics", "length_adjusted", 0)
+    change_card(version, *row, human_ceiling=0.5, baseline={"invented": 0.99})
+    change_card(version, "calibration", "half_width", 0, low=0.1, high=99)
+    changed = [found.differences for found in check(version) if found.differences]
+    assert sorted(map(sorted, changed)) == [["baseline invented", "human_ceiling"], ["high", "low"]]
+
+
 def test_a_group_left_out_of_an_impact_table_is_caught(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(STARTER / "weights", tmp_path / "weights"))
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))

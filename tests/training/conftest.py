@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from onnx import TensorProto, helper, numpy_helper
 
-from data.contract import Manifest, Target
+from data.contract import SPEECH, Manifest, Target
 from evaluation.card import Card, read_card
 from training.publish import Built, connect
 
@@ -88,7 +88,7 @@ def build(complete_card: Card) -> Callable[..., Built]:
         return Built(
             manifest=Manifest(
                 name="speech",
-                feature_set="three-numbers-1",
+                feature_set=SPEECH.id,
                 artifact="head.onnx",
                 sha256=hashlib.sha256(head).hexdigest(),
                 targets=tuple(Target(name=name, half_width=10) for name in targets),

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -76,6 +77,39 @@ def test_the_same_predictions_are_no_worse_and_no_less_fair(
     assert verdict(held_out(6), held_out(6)).promoted
 
 
+def test_a_handful_of_people_in_common_decides_nothing() -> None:
+    other = held_out(10).assign(person=lambda rows: "other " + rows["person"])
+    challenger = pd.concat([held_out(4).head(4), other.tail(196)])
+    objections, _ = compare(challenger, held_out(4), CONFIG, outputs={"fluency"})
+    assert "rows of 4 people in common, of at least 200 each" in objections[0]
+
+
+def test_a_larger_corpus_around_the_champions_people_is_judged_on_those() -> None:
+    more = held_out(4, people=1000)
+    assert compare(more, held_out(4), CONFIG, outputs={"fluency"})[0] == []
+
+
+def test_a_version_that_this_code_could_not_load_is_not_promoted(
+    client: MlflowClient, build: Build
+) -> None:
+    publish(build(held_out(10)), change="first")
+    built = build(held_out(4))
+    newer = built.manifest.model_copy(update={"feature_set": "speech-0-00000000"})
+    found = promote("speech", publish(replace(built, manifest=newer), change="older"), CONFIG)
+    assert not found.promoted
+    assert "speech-0-00000000" in found.reasons[0]
+    assert champion(client, "speech") == "1"
+
+
+def test_a_first_version_that_this_code_could_not_load_is_no_champion(
+    client: MlflowClient, build: Build
+) -> None:
+    built = build(held_out(4))
+    newer = built.manifest.model_copy(update={"feature_set": "speech-0-00000000"})
+    publish(replace(built, manifest=newer), change="older")
+    assert champion(client, "speech") is None
+
+
 def test_a_gap_that_grew_within_what_chance_does_is_reported_and_not_refused() -> None:
     objections, findings = compare(held_out(4), held_out(10), CONFIG, outputs={"fluency"})
     assert objections == []
@@ -117,7 +151,7 @@ def test_a_version_with_no_rows_in_common_is_refused(verdict: Callable[..., Verd
     others = held_out(1).assign(person=lambda table: "other-" + table["person"])
     found = verdict(others, held_out(10))
     assert not found.promoted
-    assert "no held-out rows in common" in found.reasons[0]
+    assert "rows of 0 people in common" in found.reasons[0]
 
 
 def test_rows_are_compared_where_both_versions_have_them() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from data.contract import ContractMismatch
+from data.contract import SPEECH, ContractMismatch
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest
 from evaluation.card import Card, missing, read_card
 from training.publish import (
@@ -148,9 +148,9 @@ def test_a_champion_that_is_no_starter_stays_and_it_is_said(
     said = register_starter(client, folder, "speech")
     assert said == "version 1 is the champion already and no starter: it stays"
     manifest = (folder / MANIFEST).read_text()
-    (folder / MANIFEST).write_text(manifest.replace("three-numbers-1", "three-numbers-2"))
+    (folder / MANIFEST).write_text(manifest.replace(SPEECH.id, "speech-newer"))
     said = register_starter(client, folder, "speech")
-    assert said.endswith("it stays, though this code reads three-numbers-2")
+    assert said.endswith("it stays, though this code reads speech-newer")
     assert champion(client, "speech") == "1"
 
 
