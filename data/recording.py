@@ -38,6 +38,17 @@ CONTAINERS = ("mov", "matroska", "mp3", "wav", "flac", "ogg", "amr", "aac")
 """FFmpeg's names: mov is mp4, m4a and 3gp too, matroska is webm. Others are not opened:
 its playlists (HLS, concat) would read other files of this machine, or of the net."""
 
+CLOCKED = ("mov", "matroska", "ogg")
+"""Those that keep the time of each packet. In the others FFmpeg counts the packets that it
+finds, and what is missing is damage."""
+
+FROM_ZERO = ("matroska", "ogg")
+"""Those that state the time they end at, wherever they start; mov states how long it lasts."""
+
+GAP_S = 0.05
+"""A track that starts later than this, or pauses for longer (muted, lost on the way, silence
+that was not sent), is filled with silence. Delays of encoders and rounded times are shorter."""
+
 Problem = tuple[str, str]
 """(code, sentence) why a track is not used."""
 
@@ -139,7 +150,8 @@ class Recording:
     def frames(self, rate_hz: float) -> Iterator[Frame]:
         """Frames nearest after each tick of `rate_hz`, in order; nothing without video.
 
-        They end where the picture cannot be read on, and at `max_duration_s`.
+        Their times and the waveform's count from where the first of both starts. They end
+        where the picture cannot be read on, and at `max_duration_s`.
         """
         if self.video_problem is None:
             yield from _frames(self.path, rate_hz, self.config)
@@ -147,7 +159,9 @@ class Recording:
 
 @dataclass(frozen=True)
 class _Tracks:
-    """What a container says of itself. *_s : None where it does not say."""
+    """What a container says of itself. *_s : where it and its sound end, counted from where the
+    recording starts; None where it does not say.
+    """
 
     audio_problem: Problem | None
     video_problem: Problem | None
@@ -175,7 +189,7 @@ def open_recording(path: Path, config: RecordingConfig | None = None) -> Recordi
     waveform, audio_problem = sound.waveform, tracks.audio_problem
     if waveform is None and audio_problem is None:
         audio_problem = ("no_audio", "The audio track holds no sound that can be decoded.")
-    _require_whole(path, tracks, sound.duration_s, reached_s, config)
+    _require_whole(path, tracks, sound, reached_s, config)
     duration_s = sound.duration_s or tracks.stated_s or reached_s
     if waveform is not None and duration_s < config.min_duration_s:
         raise _too_short(duration_s, config)
@@ -271,28 +285,56 @@ def _tracks(path: Path, config: RecordingConfig) -> _Tracks:
             video_problem=_video_problem(video is not None, size, config),
             width=size[0] if size else None,
             height=size[1] if size else None,
-            stated_s=container.duration / av.time_base if stated and container.duration else None,
-            stated_audio_s=_stream_duration(audio) if stated and audio else None,
+            stated_s=_stated_s(container) if stated else None,
+            stated_audio_s=_stated_audio_s(audio, container) if stated and audio else None,
         )
 
 
-def _stream_duration(stream: av.AudioStream) -> float | None:
+def _is_one_of(names: tuple[str, ...], container: av.container.InputContainer) -> bool:
+    return not set(names).isdisjoint(container.format.name.split(","))
+
+
+def _origin_s(container: av.container.InputContainer) -> float:
+    """Time at which the first of the tracks that are read starts: second 0 of the recording."""
+    used = [*container.streams.audio[:1], *container.streams.video[:1]]
+    return min((start_s for stream in used if (start_s := _start_s(stream)) is not None), default=0)
+
+
+def _start_s(stream: av.stream.Stream) -> float | None:
+    if stream.start_time is None or stream.time_base is None:
+        return None
+    return float(stream.start_time * stream.time_base)
+
+
+def _stated_s(container: av.container.InputContainer) -> float | None:
+    if not container.duration:
+        return None
+    starts_s = _origin_s(container) if _is_one_of(FROM_ZERO, container) else 0.0
+    return container.duration / av.time_base - starts_s
+
+
+def _stated_audio_s(stream: av.AudioStream, container: av.container.InputContainer) -> float | None:
     if stream.duration is None or stream.time_base is None:
         return None
-    return float(stream.duration * stream.time_base)
+    starts_s = 0.0 if _is_one_of(FROM_ZERO, container) else _start_s(stream) or 0.0
+    return starts_s + float(stream.duration * stream.time_base) - _origin_s(container)
 
 
 def _require_whole(
-    path: Path, tracks: _Tracks, audio_s: float, reached_s: float, config: RecordingConfig
+    path: Path, tracks: _Tracks, sound: _Sound, reached_s: float, config: RecordingConfig
 ) -> None:
-    """Raises UnusableRecording where the file says it is longer than what could be read."""
+    """Raises UnusableRecording where the file says it is longer than what could be read.
+
+    Silence that was not sent counts as read, sound that is damaged does not.
+    """
     if ends_early(path):
         raise UnusableRecording(
             "truncated", "The file breaks off in the middle of its data. Send it again."
         )
     stated_s, read_s = tracks.stated_s, reached_s
-    if tracks.stated_audio_s and audio_s:
-        stated_s, read_s = tracks.stated_audio_s, audio_s
+    if tracks.stated_audio_s and sound.duration_s:
+        stated_s, read_s = tracks.stated_audio_s, sound.duration_s
+    read_s -= sound.lost_s
     if stated_s and read_s < config.truncated_below * stated_s:
         raise UnusableRecording(
             "truncated",
@@ -338,9 +380,20 @@ def _video_problem(
 
 
 class _Sound:
-    """Decoded frames, whose format may change on the way → one waveform."""
+    """Decoded frames, whose format may change on the way → one waveform.
 
-    def __init__(self) -> None:
+    Silence stands where nothing was sent. Sound whose time lies before the end of what came
+    before it is a clock that went back: it follows, nothing is dropped.
+
+    origin_s : time of the waveform's first sample; None where frames have no times of their own
+    lost_s : seconds of packets that could not be decoded and have silence in their place
+    """
+
+    def __init__(self, origin_s: float | None, config: RecordingConfig) -> None:
+        self.lost_s = 0.0
+        self._origin_s = origin_s
+        self._config = config
+        self._end_s = 0.0
         self._format: tuple[str, str, int] | None = None
         self._resampler: AudioResampler | None = None
         self._blocks: list[Waveform] = []
@@ -358,17 +411,36 @@ class _Sound:
         return np.concatenate(self._blocks).astype(np.float32, copy=False)
 
     def add(self, packet: av.Packet[Any]) -> None:
-        for frame in packet.decode():
-            if isinstance(frame, AudioFrame) and _is_plausible(frame):
-                self._add(frame)
+        try:
+            for frame in packet.decode():
+                if isinstance(frame, AudioFrame) and _is_plausible(frame):
+                    self._add(frame)
+        except av.FFmpegError:
+            if self._origin_s is not None:
+                self.lost_s += _length_s(packet)
 
     def _add(self, frame: AudioFrame) -> None:
+        if self._origin_s is not None and frame.time is not None:
+            self._fill(frame.time - self._origin_s)
         found = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._resampler is None or found != self._format:
             self.finish()
             self._resampler = AudioResampler(format="fltp", rate=SAMPLE_RATE)
             self._format = found
         self._keep(self._resampler.resample(frame))
+        self._end_s += frame.samples / frame.sample_rate
+
+    def _fill(self, time_s: float) -> None:
+        """Silence up to `time_s`, where the sound so far ends before. Raises too_long."""
+        if time_s > self._config.max_duration_s:
+            raise _too_long(time_s, self._config)
+        if time_s - self._end_s <= GAP_S:
+            return
+        self.finish()
+        missing = max(0, round(time_s * SAMPLE_RATE) - self._samples)
+        self._blocks.append(np.zeros(missing, np.float32))
+        self._samples += missing
+        self._end_s = time_s
 
     def finish(self) -> None:
         """Take what the resampler still holds."""
@@ -389,16 +461,16 @@ def _is_plausible(frame: AudioFrame) -> bool:
 
 def _read(path: Path, config: RecordingConfig) -> tuple[_Sound, float]:
     """The sound, and the time the last packet of sound or picture ends; broken ones are skipped."""
-    sound, reached_s = _Sound(), 0.0
+    reached_s = 0.0
     try:
         with _open(path) as container:
             used = [*container.streams.audio[:1], *container.streams.video[:1]]
-            start_s = (container.start_time or 0) / av.time_base
+            origin_s = _origin_s(container)
+            sound = _Sound(origin_s if _is_one_of(CLOCKED, container) else None, config)
             for packet in container.demux(used):
-                reached_s = max(reached_s, _end_s(packet) - start_s)
+                reached_s = max(reached_s, _end_s(packet) - origin_s)
                 if packet.stream.type == "audio":
-                    with contextlib.suppress(av.FFmpegError):
-                        sound.add(packet)
+                    sound.add(packet)
                 if max(sound.duration_s, reached_s) > config.max_duration_s:
                     raise _too_long(max(sound.duration_s, reached_s), config)
         sound.finish()
@@ -413,7 +485,11 @@ def _read(path: Path, config: RecordingConfig) -> tuple[_Sound, float]:
 def _end_s(packet: av.Packet[Any]) -> float:
     if packet.pts is None or packet.time_base is None:
         return 0.0
-    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+    return float(packet.pts * packet.time_base) + _length_s(packet)
+
+
+def _length_s(packet: av.Packet[Any]) -> float:
+    return float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
 
 
 def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Frame]:
@@ -421,7 +497,7 @@ def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Fra
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # the other cores listen; threads cost a third more
         stream.codec_context.options = {"max_pixels": str(config.max_pixels)}
-        next_tick, first_s = 0.0, None
+        next_tick, origin_s = 0.0, _origin_s(container)
         for packet in container.demux(stream):
             try:
                 decoded = packet.decode()
@@ -430,8 +506,7 @@ def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Fra
             for frame in decoded:
                 if frame.time is None:
                     continue
-                first_s = frame.time if first_s is None else first_s
-                time_s = frame.time - first_s
+                time_s = frame.time - origin_s
                 if time_s > config.max_duration_s:
                     return
                 if time_s + 1e-6 >= next_tick:

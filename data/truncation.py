@@ -18,7 +18,7 @@ AMR_FRAME_BYTES = (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1)
 
 
 def ends_early(path: Path) -> bool:
-    """Whether a WAVE, Ogg or AMR file breaks off inside a part of itself.
+    """Whether a WAVE, Ogg or AMR file breaks off inside a part of itself, or an Ogg has a hole.
 
     mp4, webm, flac and most mp3 files state a length, which is compared with what was read.
     """
@@ -28,7 +28,8 @@ def ends_early(path: Path) -> bool:
         if start[:4] == b"RIFF" and start[8:] == b"WAVE":
             return _wave_ends_early(start, size)
         if start[:4] == b"OggS":
-            return _last_page_end(stream) > size
+            end = _last_page_end(stream)
+            return end > size or _pages_follow(stream, end)
         if start.startswith(AMR):
             return _last_amr_frame_end(stream) > size
     return False
@@ -62,6 +63,12 @@ def _last_page_end(stream: BinaryIO) -> int:
         end += 27 + head[26] + sum(lacing)
         if len(lacing) < head[26]:
             return end + 1
+
+
+def _pages_follow(stream: BinaryIO, end: int) -> bool:
+    """Whether there are Ogg pages after the last one that the first leads to."""
+    stream.seek(end)
+    return any(b"OggS" in block for block in iter(lambda: stream.read(1 << 20), b""))
 
 
 def _last_amr_frame_end(stream: BinaryIO) -> int:

@@ -398,6 +398,122 @@ def test_noise_below_4_khz_has_a_bandwidth_of_4_khz():
     assert quality(low, 0.1, 5)["bandwidth_hz"] == pytest.approx(4000, abs=150)
 
 
+def retimed(
+    whole: Path,
+    path: Path,
+    *,
+    kind: str = "audio",
+    kept: Callable[[float], bool] = lambda time_s: True,
+    later_s: Callable[[float], float] = lambda time_s: 0.0,
+) -> Path:
+    """The tracks of `whole`, some packets of one kind left out or moved in time."""
+    with av.open(str(whole)) as source, av.open(str(path), "w") as target:
+        tracks = {stream: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.pts is None or packet.dts is None:
+                continue
+            if packet.stream.type == kind:
+                time_s = float(packet.pts * packet.time_base)
+                if not kept(time_s):
+                    continue
+                later = round(later_s(time_s) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
+            packet.stream = tracks[packet.stream]
+            target.mux(packet)
+    return path
+
+
+@pytest.fixture(params=[".mp4", ".webm", ".ogg"])
+def ten_seconds(request, tmp_path, write_media) -> Path:
+    """A tone, with a picture where the container has one."""
+    path = tmp_path / f"whole{request.param}"
+    frames = None if path.suffix == ".ogg" else STILLS[:10]
+    return write_media(path, tone(10, rate=48_000), rate=48_000, frames=frames, fps=1)
+
+
+def loudest(waveform: np.ndarray | None, start_s: float, end_s: float) -> float:
+    assert waveform is not None
+    return float(np.abs(waveform[int(start_s * RATE) : int(end_s * RATE)]).max())
+
+
+def test_sound_that_was_not_sent_for_three_seconds_is_silence_of_three_seconds(ten_seconds):
+    path = ten_seconds.with_stem("gap")
+    recording = open_recording(retimed(ten_seconds, path, kept=lambda time_s: not 4 <= time_s < 7))
+    assert recording.duration_s == pytest.approx(10, abs=0.05)
+    assert loudest(recording.waveform, 4.1, 6.9) == 0
+    assert loudest(recording.waveform, 3.8, 3.9) == pytest.approx(0.3, abs=0.03)
+    assert loudest(recording.waveform, 7.1, 7.2) == pytest.approx(0.3, abs=0.03)
+    assert dominant_hz(recording.waveform[int(7.1 * RATE) :]) == pytest.approx(220, abs=1)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.7 * len(content))])
+    assert code_of(path) in {"truncated", "not_media"}
+
+
+def test_sound_that_starts_three_seconds_after_the_picture_is_heard_three_seconds_later(
+    ten_seconds,
+):
+    late = retimed(ten_seconds, ten_seconds.with_stem("late"), later_s=lambda time_s: 3)
+    recording = open_recording(late)
+    if ten_seconds.suffix == ".ogg":  # nothing comes before its sound
+        assert recording.duration_s == pytest.approx(10, abs=0.05)
+        return
+    assert recording.duration_s == pytest.approx(13, abs=0.05)
+    assert loudest(recording.waveform, 0, 2.95) == 0
+    assert loudest(recording.waveform, 3.1, 3.2) == pytest.approx(0.3, abs=0.03)
+    assert [frame.time_s for frame in recording.frames(1)] == pytest.approx(range(10), abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_a_picture_that_starts_after_the_sound_is_seen_at_its_time(suffix, tmp_path, write_media):
+    path = tmp_path / f"a{suffix}"
+    write_media(path, tone(6, rate=48_000), rate=48_000, frames=STILLS[:3], fps=1)
+    late = retimed(path, path.with_stem("late"), kind="video", later_s=lambda time_s: 3)
+    recording = open_recording(late)
+    assert recording.duration_s == pytest.approx(6, abs=0.05)
+    assert [frame.time_s for frame in recording.frames(1)] == pytest.approx([3, 4, 5], abs=0.05)
+
+
+def test_a_track_that_starts_forty_milliseconds_late_is_left_as_it_is(ten_seconds):
+    late = retimed(ten_seconds, ten_seconds.with_stem("late"), later_s=lambda time_s: 0.04)
+    assert np.array_equal(open_recording(late).waveform, open_recording(ten_seconds).waveform)
+
+
+def test_sound_whose_clock_goes_back_is_kept_to_its_last_second(tmp_path, write_media):
+    path = write_media(tmp_path / "a.webm", tone(10, rate=48_000), rate=48_000)
+    movie = bytearray(path.read_bytes())
+    second = movie.index(b"\x1f\x43\xb6\x75", movie.index(b"\x1f\x43\xb6\x75") + 4)
+    at = movie.index(b"\xe7\x82", second) + 2  # the cluster's time in milliseconds, 2 bytes
+    assert int.from_bytes(movie[at : at + 2], "big") >= 4500
+    movie[at : at + 2] = (2000).to_bytes(2, "big")
+    path.write_bytes(movie)
+    recording = open_recording(live(path))
+    assert recording.duration_s == pytest.approx(10, abs=0.05)
+    assert dominant_hz(recording.waveform) == pytest.approx(220, abs=1)
+
+
+def test_a_clock_that_leaps_two_hours_is_refused_without_two_hours_of_silence(ten_seconds):
+    path = ten_seconds.with_stem("leap")
+    retimed(ten_seconds, path, later_s=lambda time_s: 7200 if time_s > 5 else 0)
+    if path.suffix == ".webm":
+        live(path)
+    tracemalloc.start()
+    assert code_of(path) == "too_long"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 30e6  # the silence is 460 MB
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ogg"])
+def test_a_hole_in_the_middle_of_a_file_is_no_silence_but_damage(suffix, tmp_path, write_media):
+    noise = np.random.default_rng(0).normal(0, 0.1, 10 * 48_000).astype("f4")
+    path = write_media(tmp_path / f"a{suffix}", noise, rate=48_000)
+    content = bytearray(path.read_bytes())
+    start, end = int(0.4 * len(content)), int(0.7 * len(content))
+    content[start:end] = bytes(end - start)
+    path.write_bytes(content)
+    assert code_of(path) == "truncated"
+
+
 def test_the_bandwidth_of_many_blocks_is_that_of_the_whole_and_needs_no_more_memory():
     from scipy.signal import butter, sosfilt
 
