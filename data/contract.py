@@ -125,6 +125,9 @@ class Transcript(Record):
         the share of the text that is written in that language
     source : `recognised` or `supplied` (given by the caller)
     confidence : mean word probability; None when supplied
+    speech_s : seconds of speech that were listened to for words; 0 when supplied
+    dropped_s : of these, seconds in which the recogniser only repeated itself, so that
+        their words are not in the text
     """
 
     text: str
@@ -132,8 +135,15 @@ class Transcript(Record):
     language: str
     language_probability: float = Field(ge=0, le=1)
     confidence: float | None = None
+    speech_s: float = Field(default=0, ge=0)
+    dropped_s: float = Field(default=0, ge=0)
     source: Literal["recognised", "supplied"]
     recogniser: str = ""
+
+    @property
+    def dropped_share(self) -> float:
+        """Of the speech, whose words are not in the text."""
+        return self.dropped_s / self.speech_s if self.speech_s else 0.0
 
 
 class Quality(Record):

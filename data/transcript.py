@@ -75,9 +75,9 @@ class Recogniser:
         language = max(heard, key=heard.__getitem__)
         if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
             language = expected
-        words = [
-            word for window in listening.windows for word in self._window_words(window, language)
-        ]
+        found = [(window, self._window_words(window, language)) for window in listening.windows]
+        words = [word for _, said in found for word in said or ()]
+        dropped = [window for window, said in found if said is None]
         text = "".join(word.text for word in words).strip()
         return Transcript(
             text=text,
@@ -85,11 +85,14 @@ class Recogniser:
             language=language,
             language_probability=min(1.0, heard.get(language, 0.0)),
             confidence=float(np.mean([word.probability for word in words])) if words else 0.0,
+            speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
+            dropped_s=sum(_speech_s(window, listening) for window in dropped),
             source="recognised",
             recogniser=identity(self.listener.config),
         )
 
-    def _window_words(self, window: Window, language: str) -> list[Word]:
+    def _window_words(self, window: Window, language: str) -> list[Word] | None:
+        """None where the text repeats itself: it is no longer what was said."""
         whisper = self.listener.whisper
         tokenizer = Tokenizer(self._tokens, True, task="transcribe", language=language)
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
@@ -103,13 +106,24 @@ class Recogniser:
             suppress_blank=True,
         )[0]
         tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
-        if not tokens or repeats_itself(tokenizer.decode(tokens), self.config.max_compression):
+        if not tokens:
             return []
+        if repeats_itself(tokenizer.decode(tokens), self.config.max_compression):
+            return None
         frames = round((window.end_s - window.start_s) * ENCODER_RATE) * 2
         timings = whisper.find_alignment(
             tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
         )[0]
         return _words(timings, window)
+
+
+def _speech_s(window: Window, listening: Listening) -> float:
+    """Seconds of speech in the window."""
+    overlaps = (
+        min(end_s, window.end_s) - max(start_s, window.start_s)
+        for start_s, end_s in listening.segments
+    )
+    return sum(max(0.0, overlap_s) for overlap_s in overlaps)
 
 
 def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:

@@ -63,6 +63,12 @@ def _unfit(
     question: Question, transcript: Transcript, expected_language: str, config: ScoringConfig
 ) -> tuple[str, str] | None:
     """(code, sentence) when these words cannot be judged; None when they can."""
+    if transcript.dropped_share > config.max_dropped_share:
+        return (
+            "transcript_uncertain",
+            f"The words of {transcript.dropped_share:.0%} of the speech could not be recognised; "
+            f"at most {config.max_dropped_share:.0%} may be missing. A person should listen.",
+        )
     if not transcript.text:
         return "no_words", "No words were recognised in the answer."
     if transcript.language != expected_language:

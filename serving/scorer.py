@@ -259,6 +259,8 @@ def _review_reasons(outcome: Outcome, transcript: Transcript) -> tuple[str, ...]
         reasons.append("not scored: " + ", ".join(f"{e.name} ({e.code})" for e in absent))
     if transcript.source == "supplied":
         reasons.append("the transcript was supplied by the caller")
+    if transcript.dropped_s:
+        reasons.append(f"the words of {transcript.dropped_s:.1f} s of speech are missing")
     return tuple(reasons)
 
 

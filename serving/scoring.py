@@ -15,5 +15,8 @@ class ScoringConfig(Record):
     min_bandwidth_hz: float = Field(ge=0)
     max_clipping_ratio: float = Field(ge=0, le=1)
     min_confidence: float = Field(ge=0, le=1)
+    max_dropped_share: float = Field(
+        ge=0, le=1, description="of the speech, where the recogniser only repeated itself"
+    )
     min_total_share: float = Field(gt=0, le=1)
     max_passages: int = Field(ge=1, description="of one answer that are explained apart")

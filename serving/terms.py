@@ -193,7 +193,7 @@ CODES_ZH = {
     "language_unknown": "题库没有这种语言的文本。",
     "no_question": "请求没有指定问题，无从比较答案。",
     "no_words": "没有识别到任何词语。",
-    "transcript_uncertain": "识别出的文字把握太低，需要人工收听。",
+    "transcript_uncertain": "识别出的文字把握太低或缺失太多，需要人工收听。",
     "low_effort": "这些话不构成一次作答。",
     "not_asked": "由该职位的其他问题考察。",
     "no_head": "只测量并展示行为，不评分：没有可供学习的人工评分，详见模型卡。",
@@ -206,6 +206,10 @@ SENTENCES_ZH = (
     (r"^provisional scores: (.+)$", r"含暂定分数：\1"),
     (r"^not scored: (.+)$", r"有未评分的部分：\1"),
     (r"^the transcript was supplied by the caller$", "文字稿由调用方提供"),
+    (
+        r"^the words of (\d+\.\d) s of speech are missing$",
+        r"有 \1 秒的讲话未能识别成文字",
+    ),
     (
         r"^(\d+) % of the weight the question asks for is scored; ",
         r"本题要求的权重中有 \1% 可计入总分；",

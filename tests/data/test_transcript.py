@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from data.listening import Listener
 from data.recording import RecordingConfig, open_recording
 from data.transcript import Recogniser, repeats_itself, supplied
 
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
 SHORT = RecordingConfig(
     min_duration_s=0.5, max_duration_s=900, max_pixels=10**7, frame_side=640, truncated_below=0.9
 )
@@ -57,6 +59,29 @@ def test_the_language_spoken_wins_over_the_one_expected(recogniser, shared_data)
     path = shared_data / "mandarin_speech" / "aishell3_SSB00730374.flac"
     listening = recogniser.listener.listen(open_recording(path).waveform)
     assert recogniser.transcribe(listening, expected="en").language == "zh"
+
+
+def test_a_stretch_in_which_the_recogniser_repeats_itself_is_counted_in_seconds(recogniser):
+    voice = open_recording(SAMPLE).waveform
+    phrase = voice[int(8.6 * 16_000) : int(9.4 * 16_000)]
+    answer = np.concatenate([voice[: int(16.4 * 16_000)], np.zeros(16_000, "f4")])
+    listening = recogniser.listener.listen(np.concatenate([answer, np.tile(phrase, 24)]))
+    first, second = listening.windows
+    found = recogniser.transcribe(listening, expected="en")
+    assert "a customer came to our branch" in found.text
+    assert found.words[-1].end_s <= first.end_s
+    spoken = [(start_s, end_s) for start_s, end_s in listening.segments]
+    assert found.speech_s == pytest.approx(sum(end_s - start_s for start_s, end_s in spoken))
+    looped = [(start_s, end_s) for start_s, end_s in spoken if start_s >= second.start_s]
+    assert found.dropped_s == pytest.approx(sum(end_s - start_s for start_s, end_s in looped))
+    assert 15 < found.dropped_s < 20  # 24 times .8 s
+
+
+def test_an_answer_without_a_loop_has_nothing_dropped(recogniser):
+    listening = recogniser.listener.listen(open_recording(SAMPLE).waveform)
+    found = recogniser.transcribe(listening, expected="en")
+    assert found.dropped_s == found.dropped_share == 0
+    assert found.speech_s > 25
 
 
 def test_silence_has_no_words_and_no_language(recogniser):

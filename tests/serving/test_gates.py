@@ -15,6 +15,7 @@ from data.recording import Waveform, open_recording
 from serving.competency import score_competency
 from serving.scoring import ScoringConfig
 from serving.speech import unfit_for_speech
+from serving.terms import sentence
 
 RATE = 16_000
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
@@ -129,3 +130,43 @@ def test_words_recognised_with_too_little_certainty_are_not_judged(
     reasons = {entry.name: entry.code for entry in outcome.not_scored}
     assert reasons.get("customer_focus") == code
     assert bool(outcome.scores) == (code is None)
+
+
+@pytest.mark.parametrize(
+    ("dropped_s", "code"),
+    [
+        (20 * CONFIG.max_dropped_share + 0.1, "transcript_uncertain"),
+        (20 * CONFIG.max_dropped_share, None),
+    ],
+)
+def test_an_answer_of_which_too_much_was_not_recognised_is_not_judged_on_the_rest(
+    dropped_s: float, code: str | None, scorer
+):
+    job = job_named("relationship_manager")
+    transcript = Transcript(
+        text="I listened to the customer, found the wrong digit and called her back.",
+        language="en",
+        language_probability=1,
+        confidence=0.9,
+        speech_s=20,
+        dropped_s=dropped_s,
+        source="recognised",
+    )
+    question = job.question("unhappy_customer")
+    version = scorer.versions["competency"]
+    outcome = score_competency(version, job, question, transcript, "en", CONFIG)
+    reasons = {entry.name: entry.code for entry in outcome.not_scored}
+    assert reasons.get("customer_focus") == code
+    assert bool(outcome.scores) == (code is None)
+
+
+def test_words_lost_in_a_loop_of_the_recogniser_ask_for_a_person(scorer, tmp_path, write_media):
+    whole = open_recording(SAMPLE).waveform
+    loop = np.tile(whole[int(8.6 * RATE) : int(9.4 * RATE)], 24)
+    answer = np.concatenate([whole[: int(16.4 * RATE)], np.zeros(RATE, "f4"), loop])
+    card = scorer.score(write_media(tmp_path / "loop.wav", answer), ENGLISH).scorecard
+    assert card.transcript.text
+    assert {e.name: e.code for e in card.not_scored}["customer_focus"] == "transcript_uncertain"
+    missing = f"the words of {card.transcript.dropped_s:.1f} s of speech are missing"
+    assert missing in card.human_review_reasons
+    assert sentence(missing).zh == f"有 {card.transcript.dropped_s:.1f} 秒的讲话未能识别成文字"
