@@ -24,16 +24,13 @@ from serving.metrics import Metrics
 from serving.pulse import Pulse
 from serving.settings import ServingConfig
 from serving.store import Store
-from serving.workflow import Queue, Score, Worker
+from serving.workflow import RETRY_S, Queue, Score, Worker
 
 LEAVE_S = 30
 """A worker that is asked to stop finishes what it scores, this long at most."""
 
 PULSE_S = 2
 """The database has this long to answer a readiness probe."""
-
-RETRY_S = (1, 2, 5, 10, 30, 60)
-"""Pauses before a registry or weights that are away are asked for again; then the last."""
 
 OTHER_VERSIONS = 16
 """Versions kept on this machine beside the champions, for whoever reads their cards."""

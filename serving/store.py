@@ -36,6 +36,9 @@ Status = Literal["queued", "running", "completed", "abstained", "failed", "cance
 OPEN: tuple[Status, ...] = ("queued", "running")
 """Statuses that still change by themselves."""
 
+DATABASE_AWAY = (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError)
+"""The database does not answer, or has no room; it may in a moment."""
+
 DAYS_TO_LOOK = 30
 """A failed interview is kept this long, for a person to find out why."""
 
@@ -398,11 +401,6 @@ class Store:
 
     def _end(self, attempt: Attempt, status: str, **values: Any) -> bool:
         policy = self._policy(attempt.policy_region)
-        mine = (
-            (scores.c.id == attempt.score_id)
-            & (scores.c.status == "running")
-            & (scores.c.attempts == attempt.number)
-        )
         dates = {
             "updated_at": _now(),
             "media_until": _ahead(days=policy.media_days),
@@ -410,12 +408,18 @@ class Store:
         }
         with self._write() as connection:
             changed = connection.execute(
-                sa.update(scores).where(mine).values(status=status, **dates, **values)
+                sa.update(scores).where(_held(attempt)).values(status=status, **dates, **values)
             )
             if changed.rowcount:
                 outcome = ":".join(filter(None, (status, values.get("problem_code"))))
                 _record(connection, Event("worker", "score.end", attempt.score_id, outcome))
             return bool(changed.rowcount)
+
+    def hand_back(self, attempt: Attempt) -> None:
+        """Put the score back in line as if this try had not been: what it needed was away."""
+        values = {"status": "queued", "attempts": attempt.number - 1, "updated_at": _now()}
+        with self._write() as connection:
+            connection.execute(sa.update(scores).where(_held(attempt)).values(values))
 
     def waiting(self) -> list[str]:
         """Ids of every score that is accepted and not ended, oldest first."""
@@ -603,6 +607,15 @@ class Store:
 
     def _opened(self, sealed: bytes, score_id: str) -> bytes:
         return self.vault.unseal(sealed, score_id)
+
+
+def _held(attempt: Attempt) -> sa.ColumnElement[bool]:
+    """The score of this try, unless it ended or another try overtook this one."""
+    return (
+        (scores.c.id == attempt.score_id)
+        & (scores.c.status == "running")
+        & (scores.c.attempts == attempt.number)
+    )
 
 
 def _record(connection: sa.Connection, entry: Event) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -43,6 +44,10 @@ NAME = re.compile(r"[0-9a-f]{32}")
 
 MARK = "vault.mark"
 """File that says which database the recordings beside it belong to."""
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of an OSError where there is no room; there may be later."""
 
 
 class VaultError(Exception):
@@ -83,6 +88,17 @@ class Vault:
         with suppress(FileNotFoundError):
             return (self.media / MARK).read_text()
         return None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether its folders are there: storage that is not mounted leaves an empty one."""
+        with suppress(OSError):
+            return self.mark is not None and os.access(self.plain, os.W_OK)
+        return False
+
+    def holds(self, name: str) -> bool:
+        """Whether a recording is still there."""
+        return self._path(name).is_file()
 
     def set_mark(self, mark: str) -> None:
         """Mark the folder of the recordings."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
+from itertools import chain, repeat
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig
@@ -20,8 +22,10 @@ from serving.database import create_engine
 from serving.log import log
 from serving.seats import Seats, executor_id, seat_number
 from serving.settings import ServingConfig
-from serving.store import Attempt, Store
+from serving.store import DATABASE_AWAY, Attempt, Store
+from serving.vault import FULL
 
+Done = TypeVar("Done")
 Score = Callable[[Path, ScoreRequest], Scored]
 
 APPLICATION = "interview-scoring"
@@ -36,6 +40,8 @@ Change it only together with the order of the steps below, after the queue ran e
 LIVE = ["ENQUEUED", "DELAYED", "PENDING"]
 POLLING_S = 0.2
 BACKOFF_S = 2.0
+RETRY_S = (1, 2, 5, 10, 30, 60)
+"""Pauses before what is away (storage, a registry) is asked for again; then the last."""
 
 
 def prepare(config: ServingConfig) -> None:
@@ -47,6 +53,10 @@ def prepare(config: ServingConfig) -> None:
         with create_engine(url).connect() as connection:
             connection.execute(sa.text("SELECT 1"))
     DBOS.migrate(url)
+
+
+class Away(Exception):
+    """Storage that is needed is away: what, in words."""
 
 
 class Queue:
@@ -85,6 +95,7 @@ class Worker:
         self._score = score
         self._seats = Seats(config)
         self._stopping = threading.Event()
+        self._away = ""
         self._sweeper = threading.Thread(target=self._sweep_often, daemon=True, name="sweeper")
 
     def start(self) -> None:
@@ -129,7 +140,19 @@ class Worker:
         DBOS.run_step({"name": "delete_media"}, self._store.delete_media, score_id)
 
     def _try(self, score_id: str) -> bool:
-        """True when this score has ended, False when it must be tried again."""
+        """True when nothing is left to do here, False when it must be tried again.
+
+        While storage is away it waits, for that is nobody's fault and no try; a worker that
+        is stopped meanwhile leaves the interview in line, where the next sweep finds it.
+        """
+        try:
+            tried = self._patiently(lambda: self._try_now(score_id))
+        except Away:
+            return True
+        self._note("")
+        return tried
+
+    def _try_now(self, score_id: str) -> bool:
         attempt = self._store.begin(score_id)
         if attempt is None:
             return True
@@ -140,6 +163,9 @@ class Worker:
         try:
             self._score_once(attempt)
         except Exception as error:
+            if missing := self._missing(error):
+                self._patiently(lambda: self._store.hand_back(attempt))
+                raise Away(missing) from error
             # Neither the message nor the values: they may quote what the candidate said.
             place = traceback.extract_tb(error.__traceback__)[-1]
             log.error(
@@ -153,6 +179,39 @@ class Worker:
             )
             return False
         return True
+
+    def _patiently(self, act: Callable[[], Done]) -> Done:
+        """What `act` gives, asked for again while storage is away. Raises Away when stopped."""
+        for pause_s in chain(RETRY_S, repeat(RETRY_S[-1])):
+            try:
+                return act()
+            except Exception as error:
+                if not (missing := self._missing(error)):
+                    raise
+                self._note(missing)
+                if self._stopping.wait(pause_s):
+                    raise Away(missing) from error
+        raise AssertionError("the pauses never end")
+
+    def _missing(self, error: Exception) -> str:
+        """What is away for now; empty where the error is a fault that counts as a try."""
+        if isinstance(error, Away):
+            return str(error)
+        if isinstance(error, DATABASE_AWAY):
+            return "database"
+        if not isinstance(error, OSError):
+            return ""
+        if error.errno in FULL:
+            return "room on the disk"
+        return "" if self._store.vault.in_place else "recordings"
+
+    def _note(self, missing: str) -> None:
+        """Log where an outage begins and where it ends, not every try within it."""
+        before, self._away = self._away, missing
+        if missing and not before:
+            log.error("waiting for storage", extra={"away": missing})
+        elif before and not missing:
+            log.info("storage is back", extra={"away": before})
 
     def _score_once(self, attempt: Attempt) -> None:
         request = self._store.request(attempt)

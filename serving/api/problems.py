@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
@@ -15,6 +13,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from serving.log import log, place, trace_id
+from serving.store import DATABASE_AWAY
+from serving.vault import FULL
 
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:interview-scoring:problem:"
@@ -124,9 +124,9 @@ def unexpected(error: BaseException) -> Problem:
     503 where what is missing comes back (the database, room on the disk), else 500.
     """
     log.error("request broke off", extra={"error": type(error).__name__, "place": place(error)})
-    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+    if isinstance(error, DATABASE_AWAY):
         return _for_now("database_unreachable", "The database of the service does not answer")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in FULL:
         return _for_now("storage_full", "There is no room left to keep recordings")
     detail = "The service broke. Quote the trace id when you report it; retrying is safe."
     return Problem(500, "internal_error", detail)

@@ -1,3 +1,5 @@
+import errno
+import logging
 import os
 import signal
 import subprocess
@@ -11,13 +13,13 @@ from types import ModuleType
 import pytest
 import sqlalchemy as sa
 
-from data.contract import ScoreRequest
-from serving import workflow
+from data.contract import Scored, ScoreRequest
+from serving import database, workflow
 from serving.database import create_engine, scores
 from serving.settings import ServingConfig, load_config
 from serving.store import Interview, KeyRow, Store
 from serving.vault import Vault
-from serving.workflow import Queue, Worker
+from serving.workflow import Queue, Score, Worker
 
 HERE = Path(__file__).parent
 PATIENCE_S = 60
@@ -44,9 +46,11 @@ def accept(store: Store) -> Callable[[bytes], str]:
 
 
 @contextmanager
-def working(config: ServingConfig, store: Store, tiny: ModuleType) -> Iterator[Worker]:
+def working(
+    config: ServingConfig, store: Store, tiny: ModuleType, score: Score | None = None
+) -> Iterator[Worker]:
     workflow.prepare(config)
-    worker = Worker(config, store, tiny.score)
+    worker = Worker(config, store, score or tiny.score)
     worker.start()
     try:
         yield worker
@@ -250,3 +254,138 @@ def test_a_living_worker_takes_over_from_a_dead_one(
             stuck.kill()
             until(lambda: store.status(score_id) == "completed")
     assert journal.read_text().count("begin") == 1
+
+
+# --- what is away for a while ------------------------------------------------
+
+
+def tries(config: ServingConfig) -> int:
+    with create_engine(config.database_url).connect() as connection:
+        return int(connection.scalars(sa.select(scores.c.attempts)).one())
+
+
+def said(caplog: pytest.LogCaptureFixture, message: str) -> list[str]:
+    found = [vars(record) for record in caplog.records if record.getMessage() == message]
+    return [str(record.get("away")) for record in found]
+
+
+def test_while_the_recordings_are_away_an_interview_waits_and_no_try_counts(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "interview")
+    monkeypatch.setattr(workflow, "RETRY_S", (0.02,))
+    monkeypatch.setattr(workflow, "BACKOFF_S", 0.02)
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    store.vault.media.rename(tmp_path / "unmounted")
+    with working(config, store, tiny):
+        until(lambda: said(caplog, "waiting for storage") != [])
+        time.sleep(1)
+        assert store.status(score_id) in ("queued", "running")
+        (tmp_path / "unmounted").rename(store.vault.media)
+        until(lambda: store.status(score_id) == "completed")
+    assert tries(config) == 1
+    assert said(caplog, "waiting for storage") == ["recordings"], "once, not at every try"
+    assert said(caplog, "storage is back") == ["recordings"]
+
+
+def test_a_full_disk_is_waited_for(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(workflow, "RETRY_S", (0.02,))
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    calls = 0
+
+    def score(path: Path, request: ScoreRequest) -> Scored:
+        nonlocal calls
+        calls += 1
+        if calls <= 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        scored: Scored = tiny.score(path, request)
+        return scored
+
+    with working(config, store, tiny, score):
+        until(lambda: store.status(score_id) == "completed")
+    assert (calls, tries(config)) == (6, 1)
+    assert said(caplog, "waiting for storage") == ["room on the disk"]
+
+
+def test_a_database_that_is_away_when_the_scorecard_is_written_is_waited_for(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(workflow, "RETRY_S", (0.02,))
+    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.05)
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    with create_engine(config.database_url).connect() as other:
+        locked = other.execution_options(**database.WRITES)
+        taken = []
+
+        def score(path: Path, request: ScoreRequest) -> Scored:
+            if not taken:
+                taken.append(locked.begin())
+            scored: Scored = tiny.score(path, request)
+            return scored
+
+        impatient = Store.open(config)
+        with working(config, impatient, tiny, score):
+            until(lambda: said(caplog, "waiting for storage") != [])
+            time.sleep(0.5)
+            taken[0].rollback()
+            until(lambda: store.status(score_id) == "completed")
+        impatient.close()
+    assert tries(config) == 1
+    assert said(caplog, "waiting for storage") == ["database"]
+
+
+def test_a_worker_that_waits_is_stopped_at_once_and_the_interview_stays_in_line(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(workflow, "RETRY_S", (3600,))
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    store.vault.media.rename(tmp_path / "unmounted")
+    with working(config, store, tiny):
+        until(lambda: said(caplog, "waiting for storage") != [])
+    assert (store.status(score_id), tries(config)) == ("queued", 0)
+    (tmp_path / "unmounted").rename(store.vault.media)
+    with working(config, store, tiny):
+        until(lambda: store.status(score_id) == "completed")
+
+
+def test_a_recording_that_is_gone_from_its_folder_holds_nobody_up(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflow, "BACKOFF_S", 0.02)
+    gone = accept(b"voice")
+    store.vault.delete(store.vault.names()[0][0])
+    other = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    with working(config, store, tiny):
+        until(lambda: store.waiting() == [])
+    assert (store.status(gone), store.status(other)) == ("failed", "completed")
