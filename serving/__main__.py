@@ -236,6 +236,31 @@ def work() -> None:
 
 
 @app.command()
+def retry(
+    score_id: Annotated[str | None, typer.Argument(help="Id of a failed score.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Every score that failed.")] = False,
+) -> None:
+    """Put failed interviews back in line; a worker takes them up. Exit 1 if one cannot be."""
+    from serving.store import NotRetried
+
+    if failed == (score_id is not None):
+        raise typer.BadParameter("name a score, or say --failed")
+    refused = []
+    with _store() as store:
+        ids = [score_id] if score_id is not None else store.failed()
+        for one in ids:
+            try:
+                store.retry(one)
+                _write(f"{one}  back in line")
+            except NotRetried as reason:
+                refused.append(one)
+                console.print(Text(f"{one}  not retried: {reason}", style="red"))
+    _write(f"{len(ids) - len(refused)} back in line, {len(refused)} not")
+    if refused:
+        raise typer.Exit(1)
+
+
+@app.command()
 def replay(
     scorecard: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its JSON.")],
     recording: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its input.")],

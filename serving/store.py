@@ -56,6 +56,10 @@ class Conflict(Exception):
         self.code = code
 
 
+class NotRetried(Exception):
+    """A score that cannot be put back in line, and why."""
+
+
 @dataclass(frozen=True)
 class Interview:
     """What is known when a recording is accepted.
@@ -420,6 +424,30 @@ class Store:
         values = {"status": "queued", "attempts": attempt.number - 1, "updated_at": _now()}
         with self._write() as connection:
             connection.execute(sa.update(scores).where(_held(attempt)).values(values))
+
+    def retry(self, score_id: str) -> None:
+        """Put a failed score back in line, its tries counted anew. Raises NotRetried."""
+        mine = scores.c.id == score_id
+        fresh = {"status": "queued", "attempts": 0, "updated_at": _now(), "record_until": None}
+        with self._write() as connection:
+            row = connection.execute(
+                sa.select(scores.c.status, scores.c.media).where(mine).with_for_update()
+            ).one_or_none()
+            if row is None or row.status != "failed":
+                found = "there is none" if row is None else f"it is {row.status}"
+                raise NotRetried(f"only a failed score is tried again, and {found}")
+            if row.media is None or not self.vault.holds(row.media):
+                raise NotRetried("its recording is gone; ask the candidate for another")
+            connection.execute(
+                sa.update(scores)
+                .where(mine)
+                .values(**fresh, problem_code=None, problem_detail=None)
+            )
+            _record(connection, Event("operator", "score.retry", score_id))
+
+    def failed(self) -> list[str]:
+        """Ids of every score that ended by a fault of ours, oldest first."""
+        return self._ids(scores.c.status == "failed")
 
     def waiting(self) -> list[str]:
         """Ids of every score that is accepted and not ended, oldest first."""

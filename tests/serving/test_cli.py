@@ -12,6 +12,8 @@ from data import console
 from data.contract import Score, Scorecard, ScoreRequest
 from data.recording import open_recording
 from serving.__main__ import app, differences, expected, listing
+from serving.settings import ServingConfig
+from serving.store import Interview, KeyRow, Store
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
 ASKED = ("--question", "unhappy_customer", "--language", "en")
@@ -165,6 +167,33 @@ def test_a_key_that_was_made_is_listed_and_revoked(
     assert serving("key", "revoke", key_id) == 0
     assert serving("key", "revoke", key_id) == 2
     assert serving("key", "create", "--role", "king") == 2
+
+
+def test_failed_interviews_are_put_back_in_line_and_one_without_its_recording_is_named(
+    config: ServingConfig, store: Store, capsys: pytest.CaptureFixture[str]
+):
+    store.add_key(KeyRow("owner", "scorer", "", b"salt", b"digest", revoked=False))
+    ids = []
+    for number in range(3):
+        with store.vault.new() as writer:
+            writer.write(b"voice")
+        request = ScoreRequest(job="teller")
+        ids.append(store.accept(Interview("owner", request, "", writer.name, ".wav")))
+        if number:
+            store.fail(ids[-1], "scoring_failed", "Scoring broke off.")
+    store.vault.delete(writer.name)
+    waits, failed, gone = ids
+    assert serving("retry", waits) == 1
+    assert f"{waits} not retried: only a failed score is tried again, and it is queued" in said(
+        capsys
+    )
+    assert serving("retry", "--failed") == 1
+    told = said(capsys)
+    assert f"{failed} back in line" in told
+    assert f"{gone} not retried: its recording is gone" in told
+    assert "1 back in line, 1 not" in told
+    assert [store.status(score_id) for score_id in ids] == ["queued", "queued", "failed"]
+    assert serving("retry") == serving("retry", failed, "--failed") == 2
 
 
 def test_the_list_is_whole_after_each_entry_and_when_it_breaks_off(tmp_path: Path):

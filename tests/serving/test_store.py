@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from data.contract import ContractMismatch, Curve, Exhibit, KeyFrame, ScoreRequest
 from serving.database import create_engine
 from serving.settings import ServingConfig
-from serving.store import Conflict, Event, Interview, KeyRow, Store
+from serving.store import Conflict, Event, Interview, KeyRow, NotRetried, Store
 from serving.vault import KEY_VARIABLE
 
 SECRET = "我叫王芳"
@@ -91,6 +91,58 @@ def test_a_finished_scorecard_is_read_back_under_the_id_of_its_score(
     assert drawn[0].id == score_id
     assert store.waiting() == []
     assert store.counts() == {("completed", ""): 1}
+
+
+def test_a_try_that_is_handed_back_has_not_been(store: Store, owner: str) -> None:
+    score_id = store.accept(interview(store, owner))
+    first = store.begin(score_id)
+    assert first is not None
+    store.hand_back(first)
+    assert store.status(score_id) == "queued"
+    second = store.begin(score_id)
+    assert second == first
+    third = store.begin(score_id)
+    assert third is not None
+    store.hand_back(second)
+    assert store.status(score_id) == "running", "it was overtaken, and is not its to give back"
+    assert store.abstain(third, "silence", "Nothing was said.")
+
+
+def test_a_failed_score_that_is_retried_waits_again_and_is_not_swept_away(
+    store: Store, owner: str, clock: Callable[[float], None]
+) -> None:
+    score_id = store.accept(interview(store, owner))
+    store.fail(score_id, "scoring_failed", "Scoring broke off.")
+    assert store.failed() == [score_id]
+    store.retry(score_id)
+    assert (store.failed(), store.waiting()) == ([], [score_id])
+    row = store.get(score_id)
+    assert row is not None
+    assert (row.status, row.problem_code, row.problem_detail) == ("queued", None, None)
+    clock(31)
+    store.sweep(24)
+    attempt = store.begin(score_id)
+    assert attempt is not None
+    assert attempt.number == 1
+    with store.vault.open_plain(attempt.media) as path:
+        assert path.read_bytes() == b"voice"
+
+
+def test_only_a_failed_score_with_its_recording_is_retried(store: Store, owner: str) -> None:
+    gone, open_one = (store.accept(interview(store, owner)) for _ in range(2))
+    attempt = store.begin(gone)
+    assert attempt is not None
+    store.fail(gone, "scoring_failed", "Scoring broke off.")
+    store.vault.delete(attempt.media)
+    for score_id, reason in (
+        (gone, "recording is gone"),
+        (open_one, "it is queued"),
+        ("0" * 32, "there is none"),
+    ):
+        with pytest.raises(NotRetried, match=reason):
+            store.retry(score_id)
+    assert store.status(gone) == "failed"
+    assert "score.retry" not in [line["action"] for line in store.trail()]
 
 
 def test_a_try_that_was_overtaken_writes_nothing(

@@ -389,3 +389,37 @@ def test_a_recording_that_is_gone_from_its_folder_holds_nobody_up(
     with working(config, store, tiny):
         until(lambda: store.waiting() == [])
     assert (store.status(gone), store.status(other)) == ("failed", "completed")
+
+
+def test_a_failed_interview_that_is_put_back_in_line_is_scored_with_its_tries_anew(
+    config: ServingConfig,
+    store: Store,
+    accept: Callable[[bytes], str],
+    tiny: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workflow, "BACKOFF_S", 0.02)
+    score_id = accept(tiny.recording(tmp_path / "a.wav", sounding=0.25).read_bytes())
+    calls = 0
+
+    def score(path: Path, request: ScoreRequest) -> Scored:
+        nonlocal calls
+        calls += 1
+        if calls <= config.attempts + 1:
+            raise ZeroDivisionError
+        scored: Scored = tiny.score(path, request)
+        return scored
+
+    with working(load_config(sweep_s=0.2), store, tiny, score):
+        until(lambda: store.status(score_id) == "failed")
+        store.retry(score_id)
+        until(lambda: store.status(score_id) == "completed")
+    assert tries(config) == 2
+    acts = [(line["action"], line["outcome"]) for line in store.trail(score=score_id)]
+    assert acts == [
+        ("score.create", "ok"),
+        ("score.end", "failed:scoring_failed"),
+        ("score.retry", "ok"),
+        ("score.end", "completed"),
+    ]
