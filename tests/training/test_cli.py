@@ -135,9 +135,10 @@ def test_a_recipe_is_fitted_judged_and_promoted_by_commands(
 def test_a_refused_promotion_says_why_and_ends_with_one(
     client: MlflowClient, run: Run, build: Callable[..., Built]
 ) -> None:
-    rated = pd.DataFrame({"person": list("abcd"), "item": "x", "target": "fluency"})
-    publish(build(rated.assign(rating=[10, 20, 30, 40], score=[10, 20, 30, 40])), change="x")
-    worse = build(rated.assign(rating=[10, 20, 30, 40], score=[40, 30, 20, 10]))
+    people = [f"p{i}" for i in range(40)]
+    rated = pd.DataFrame({"person": people, "item": "x", "target": "fluency"})
+    publish(build(rated.assign(rating=range(40), score=range(40))), change="x")
+    worse = build(rated.assign(rating=range(40), score=range(40, 0, -1)))
     version = publish(worse, change="y")
     said = run("promote", "speech", version)
     assert said.code == 1
