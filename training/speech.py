@@ -40,8 +40,8 @@ from data.contract import (
     Target,
 )
 from data.corpora import speechocean762
-from data.corpora.speechocean762 import ASPECTS
 from data.listening import Listener, identity
+from data.outcomes import BadTable
 from data.recording import RecordingConfig, open_recording
 from data.registry import read_manifest
 from data.speech import SpeechConfig, speech_features
@@ -49,7 +49,7 @@ from data.splits import folds
 from evaluation import agreement
 from evaluation.rows import PLACES, Intervals
 from training import fit
-from training.facts import facts
+from training.facts import Facts, facts
 from training.publish import Built, Judged, head_points
 from training.speech_card import BANDS, calibration, card
 
@@ -143,25 +143,33 @@ class Examples:
         """(utterances,) speakers."""
         return self.table["person"].to_numpy(dtype=str)
 
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """What the experts rated."""
+        return speechocean762.aspects(self.table)
+
     def mean(self) -> Floats:
         """(utterances, aspects) mean of the experts, points of 100: what is learned."""
         return np.column_stack(
-            [np.nanmean(speechocean762.ratings(self.table, a), axis=1) for a in ASPECTS]
+            [np.nanmean(speechocean762.ratings(self.table, a), axis=1) for a in self.aspects]
         )
 
     def median(self) -> Floats:
         """(utterances, aspects) median of the experts, points of 100: what it is judged by."""
         return np.column_stack(
-            [np.nanmedian(speechocean762.ratings(self.table, a), axis=1) for a in ASPECTS]
+            [np.nanmedian(speechocean762.ratings(self.table, a), axis=1) for a in self.aspects]
         )
 
 
 def examples(folder: Path, store: Path, *, workers: int) -> Examples:
-    """The rated utterances of a speechocean762-like folder with their features (cached)."""
-    table = speechocean762.read(folder)
+    """The rated utterances of a folder that `speechocean762.read` reads, with features (cached).
+
+    What an utterance has no rating of at all is not learned: it is left out.
+    """
+    table = _rated_fully(speechocean762.read(folder))
     measured_with = configs.load("speech_measures", SpeechConfig)
     found = fit.features(
-        speechocean762.paths(table, folder),
+        speechocean762.paths(table),
         _extract,
         store=store,
         identity=f"{SPEECH.id} {identity()} {measured_with.model_dump_json()}",
@@ -178,6 +186,15 @@ def examples(folder: Path, store: Path, *, workers: int) -> Examples:
         measures=np.stack([found[i]["measures"] for i in heard]),
         unheard=table.drop(index=table.index[heard]),
     )
+
+
+def _rated_fully(table: pd.DataFrame) -> pd.DataFrame:
+    """Utterances of which every aspect has at least one rating. Raises BadTable if none has."""
+    rated = [speechocean762.ratings(table, aspect) for aspect in speechocean762.aspects(table)]
+    known = np.all([np.isfinite(ratings).any(axis=1) for ratings in rated], axis=0)
+    if not known.any():
+        raise BadTable("no utterance has a rating of every aspect that was rated")
+    return table[known].reset_index(drop=True)
 
 
 _listener: list[Listener] = []
@@ -206,7 +223,7 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
     scores = held_out(config, rated, store)
     chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
     fitted = _fit(chosen, rated, np.arange(len(rated.table)))
-    head = onnx_head(fitted)
+    head = onnx_head(fitted, targets=len(rated.aspects))
     predictions = prediction_table(rated, scores, length_baseline(config, rated))
     calibrated = calibration(predictions, level=config.coverage)
     served = Intervals.of(calibrated)
@@ -216,10 +233,10 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
         feature_set=SPEECH.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=tuple(Target(name=a, half_width=served.width(a)) for a in ASPECTS),
+        targets=tuple(Target(name=a, half_width=served.width(a)) for a in rated.aspects),
         validated_languages=known.languages,
         validated_settings=known.settings,
-        provisional_reason=PROVISIONAL,
+        provisional_reason=_provisional(known),
         language_bound=True,
         references=references(rated),
         references_source=f"adults ({known.name}), 10th to 90th percentile",
@@ -240,20 +257,27 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
         predictions=predictions,
         metrics={
             f"{aspect}_pearson": agreement.pearson(rated.median()[:, j], scores[:, j])
-            for j, aspect in enumerate(ASPECTS)
+            for j, aspect in enumerate(rated.aspects)
         },
     )
 
 
-PROVISIONAL = {
-    "en": "Validated on English read aloud, not on answers in an interview.",
-    "zh": "仅在英语朗读上验证过，未在面试回答上验证。",
-}
+def _provisional(known: Facts) -> dict[str, str]:
+    """What people read beside a score given outside what the version was validated for."""
+    if (known.languages, known.settings) == (("en",), ("read_aloud",)):
+        return {
+            "en": "Validated on English read aloud, not on answers in an interview.",
+            "zh": "仅在英语朗读上验证过，未在面试回答上验证。",
+        }
+    return {
+        "en": f"Validated only on what it learned from ({known.name}), not on this use.",
+        "zh": f"仅在其训练数据（{known.name}）上验证过，未在此用途上验证。",
+    }
 
 
 def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> Floats:
     """(utterances, aspects) scores of speakers the head, and its choice, never saw."""
-    scores = np.full((len(rated.table), len(ASPECTS)), np.nan)
+    scores = np.full((len(rated.table), len(rated.aspects)), np.nan)
     for number, (train, test) in enumerate(
         folds(rated.people, n=config.outer_folds, seed=config.seed)
     ):
@@ -305,11 +329,12 @@ class InnerFold:
     truth: Floats
 
     def agreement(self, head: Head) -> float:
-        """Mean Pearson r of fluency and prosody with the experts' median."""
+        """Mean Pearson r with the experts' median, of the first two aspects that were rated."""
         fitted = head.regression().fit(_read_by(head, self.fit_rows), self.fit_ratings)
-        points = np.clip(fitted.predict(_read_by(head, self.test_rows)), 0, 100)
+        points = _points(fitted, _read_by(head, self.test_rows))
         scores = by_utterance(points, self.owner, self.durations_s, self.test)
-        return float(np.mean([agreement.pearson(self.truth[:, j], scores[:, j]) for j in range(2)]))
+        columns = range(min(2, self.truth.shape[1]))
+        return float(np.mean([agreement.pearson(self.truth[:, j], scores[:, j]) for j in columns]))
 
 
 def _read_by(head: Head, rows: Floats) -> Floats:
@@ -337,10 +362,16 @@ def _fit(head: Head, rated: Examples, train: Rows) -> Pipeline:
     return head.pipeline().fit(rated.rows[used], rated.mean()[rated.owner[used]])
 
 
+def _points(fitted: Pipeline | GaussianProcessRegressor, rows: npt.NDArray[np.floating]) -> Floats:
+    """(rows, aspects) in points of 100; of one aspect scikit-learn gives no second axis."""
+    points: Floats = np.clip(fitted.predict(rows).reshape(len(rows), -1), 0, 100)
+    return points
+
+
 def _scores(fitted: Pipeline, rated: Examples, wanted: Rows) -> Floats:
     """(wanted, aspects): stretches averaged by duration, as serving does."""
     used = np.flatnonzero(np.isin(rated.owner, wanted))
-    points = np.clip(fitted.predict(rated.rows[used]), 0, 100)
+    points = _points(fitted, rated.rows[used])
     return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
 
 
@@ -355,7 +386,7 @@ def by_utterance(points: Floats, owner: Rows, weights: Floats, wanted: Rows) -> 
 def length_baseline(config: SpeechRecipe, rated: Examples) -> Floats:
     """(utterances, aspects) points from a line on the log of the words, on the same folds."""
     log_words = np.log(rated.table["words"].to_numpy(float).clip(min=1))[:, None]
-    points = np.full((len(rated.table), len(ASPECTS)), np.nan)
+    points = np.full((len(rated.table), len(rated.aspects)), np.nan)
     for train, test in folds(rated.people, n=config.outer_folds, seed=config.seed):
         line = LinearRegression().fit(log_words[train], rated.mean()[train])
         points[test] = np.clip(line.predict(log_words[test]), 0, 100)
@@ -387,7 +418,7 @@ def prediction_table(rated: Examples, scores: Floats, lengths: Floats) -> pd.Dat
     """
     everything = pd.concat([rated.table, rated.unheard], ignore_index=True)
     parts = []
-    for j, aspect in enumerate(ASPECTS):
+    for j, aspect in enumerate(rated.aspects):
         part = everything[["person", "item", "age_group", "gender", "words"]].copy()
         experts = speechocean762.ratings(everything, aspect)
         part.insert(2, "target", aspect)
@@ -395,7 +426,7 @@ def prediction_table(rated: Examples, scores: Floats, lengths: Floats) -> pd.Dat
         part.insert(4, "score", pd.Series(scores[:, j]).reindex(part.index))
         part["score_band"] = score_band(part["score"], adult=part["age_group"] == "adult")
         part["baseline_length"] = pd.Series(lengths[:, j]).reindex(part.index)
-        part[[f"expert_{i}" for i in speechocean762.EXPERTS]] = experts
+        part[[f"expert_{i + 1}" for i in range(experts.shape[1])]] = experts
         parts.append(part)
     return pd.concat(parts, ignore_index=True).round(PLACES)
 
@@ -407,20 +438,23 @@ def score_band(scores: pd.Series, *, adult: pd.Series) -> pd.Series:
     return pd.Series(band, index=scores.index).where(scores.notna())
 
 
-def onnx_head(fitted: Pipeline) -> bytes:
-    """The fitted head as a graph: features (n, width) → points (n, aspects)."""
+def onnx_head(fitted: Pipeline, *, targets: int) -> bytes:
+    """The fitted head as a graph: features (n, width) → points (n, targets)."""
     width = len(SPEECH.columns)
     graph = to_onnx(
         fitted,
         initial_types=[("features", FloatTensorType([None, width]))],
-        final_types=[("points", FloatTensorType([None, len(ASPECTS)]))],
+        final_types=[("points", FloatTensorType([None, targets]))],
         target_opset=18,
     )
     return bytes(graph.SerializeToString())
 
 
 def judge(version: Path, data: Path, store: Path) -> list[Judged]:
-    """Agreement of a version's folder with the experts of another speechocean762-like folder."""
+    """Agreement of a version's folder with the experts of another folder, where both judge.
+
+    Raises BadTable where no aspect of the version was rated.
+    """
     manifest = read_manifest(version)
     config = configs.load("speech", SpeechRecipe)
     rated = examples(data, store, workers=config.workers)
@@ -428,11 +462,17 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     points = np.clip(head_points(version, manifest, rated.rows), 0, 100)
     scores = by_utterance(points, rated.owner, rated.durations_s, everyone)
     adult = (rated.table["age_group"] == "adult").to_numpy()
+    groups = {"all": everyone, "adults": np.flatnonzero(adult)}
+    names = [target.name for target in manifest.targets]
+    if not set(names) & set(rated.aspects):
+        raise BadTable(f"{data} rates {', '.join(rated.aspects)}; the version gives {names}")
     judged = []
-    for j, aspect in enumerate(target.name for target in manifest.targets):
-        rating = rated.median()[:, ASPECTS.index(aspect)]
+    for aspect in (name for name in names if name in rated.aspects):
+        j, rating = names.index(aspect), rated.median()[:, rated.aspects.index(aspect)]
         for metric in (agreement.pearson, agreement.spearman, agreement.mae):
-            for people, rows in (("all", everyone), ("adults", np.flatnonzero(adult))):
+            for people, rows in groups.items():
+                if not len(rows):
+                    continue
                 estimate = agreement.interval(
                     metric, rating[rows], scores[rows, j], by=rated.people[rows]
                 )

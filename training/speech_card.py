@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 import pandas as pd
 
 import configs
 from data import assets
-from data.corpora.speechocean762 import ASPECTS
 from evaluation.card import (
     Abstention,
     Architecture,
@@ -56,16 +55,17 @@ LENGTH = "length"
 def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
     """Half widths of adults, who alone are candidates, and what they cover."""
     slices = [*SLICES, *({**ADULTS, "score_band": band} for band in BANDS)]
+    aspects = _aspects(predictions)
     stated = Calibration(
         method="cross-validated residual quantile (close to the jackknife+), not split conformal: "
         f"the {level:.0%} quantile of |score − experts' median| of adults, pooled over folds in "
         "which the head never saw the speaker, each speaker counting once. These held-out scores "
         "set the width, so that adults as a whole are covered follows; other rows are findings",
         level=level,
-        half_width=tuple(Metric(type="half_width", target=a, slice=ADULTS) for a in ASPECTS),
+        half_width=tuple(Metric(type="half_width", target=a, slice=ADULTS) for a in aspects),
         coverage=tuple(
             Metric(type="coverage", target=target, slice=wanted)
-            for target in ASPECTS
+            for target in aspects
             for wanted in slices
         ),
     )
@@ -76,11 +76,12 @@ def card(
     predictions: pd.DataFrame, calibration: Calibration, *, facts: Facts, head: str, protocol: str
 ) -> Card:
     """The complete card but for what writing and registering add."""
-    one_target = predictions[predictions["target"] == ASPECTS[0]]
+    aspects = _aspects(predictions)
+    one_target = predictions[predictions["target"] == aspects[0]]
     return Card(
         identity=Identity(
             name="speech",
-            summary="Fluency, prosody, pronunciation accuracy and total of read English, 0 to 100",
+            summary=f"{', '.join(aspects).capitalize()} of speech, 0 to 100; from {facts.name}",
             date=datetime.now(UTC).date().isoformat(),
             licences=(
                 "MIT (Whisper weights, SwiftF0, Silero VAD)",
@@ -88,12 +89,12 @@ def card(
             ),
         ),
         intended_use=_intended_use(facts),
-        architecture=_architecture(head),
+        architecture=_architecture(head, aspects),
         data=_data(one_target, facts),
         metrics=Metrics(
             protocol=f"{protocol}. Baseline length: a line on the log of the number of words, "
             "fitted on the same folds. Ceiling: one expert against the mean of the others",
-            rows=tuple(filled(row, predictions) for row in _rows()),
+            rows=tuple(filled(row, predictions) for row in _rows(aspects)),
             length_adjusted=tuple(
                 filled(
                     Metric(
@@ -103,12 +104,12 @@ def card(
                     ),
                     predictions,
                 )
-                for target in ASPECTS
+                for target in aspects
             ),
             by_codec=not_applicable(f"the recordings have {facts.recordings}"),
             by_snr=not_applicable(f"the recordings have {facts.recordings}"),
         ),
-        reliability=tuple(filled(row, predictions) for row in _reliability()),
+        reliability=tuple(filled(row, predictions) for row in _reliability(aspects)),
         criterion_validity=not_applicable(
             "no speaker of this corpus was hired or observed at work"
         ),
@@ -127,8 +128,12 @@ def card(
     )
 
 
-def _rows() -> Iterator[Metric]:
-    for target in ASPECTS:
+def _aspects(predictions: pd.DataFrame) -> list[str]:
+    return list(predictions["target"].unique())
+
+
+def _rows(aspects: Iterable[str]) -> Iterator[Metric]:
+    for target in aspects:
         for wanted in SLICES:
             for kind in ("pearson", "bias"):
                 yield _metric(kind, target, wanted)
@@ -141,8 +146,8 @@ def _metric(kind: str, target: str, wanted: dict[str, str]) -> Metric:
     return Metric(type=kind, target=target, slice=wanted, baseline={LENGTH: None}, note=note)
 
 
-def _reliability() -> Iterator[Metric]:
-    for target in ASPECTS:
+def _reliability(aspects: Iterable[str]) -> Iterator[Metric]:
+    for target in aspects:
         for kind, form in (("icc_2_1", "one expert"), ("icc_2_k", "the mean of all")):
             yield Metric(
                 type=kind,
@@ -161,20 +166,22 @@ def _abstention(one_target: pd.DataFrame) -> Iterator[Abstention]:
 
 
 def _intended_use(facts: Facts) -> IntendedUse:
+    spoken = " or ".join(facts.languages) or "no validated language"
     return IntendedUse(
         uses=(
-            "beside a human's judgement: how fluently an English answer was delivered",
+            f"beside a human's judgement: how an answer in {spoken} was delivered",
             "research on delivery in interviews",
         ),
         users=("recruiters with training in what the score means", "auditors", "candidates"),
         languages=facts.languages or ("none: no language was validated",),
         out_of_scope=(
             "deciding alone whether anyone is invited, hired or refused",
-            "Mandarin or any other language: no rated corpus was used, validity is unknown",
-            "children, who are half of the corpus but never candidates",
+            f"any language but {spoken}: no rated corpus was used, validity is unknown",
+            "children: they may be in a corpus and are never candidates",
             "people whose speech is affected by a disability: offer the no_speech accommodation",
         ),
-        regions="scores are provisional everywhere, since interviews are not read-aloud sentences",
+        regions="scores of what is no validated setting "
+        f"({', '.join(facts.settings) or 'none is'}) are provisional everywhere",
         off_in=(
             Region(
                 region="any",
@@ -185,7 +192,7 @@ def _intended_use(facts: Facts) -> IntendedUse:
     )
 
 
-def _architecture(head: str) -> Architecture:
+def _architecture(head: str, aspects: Iterable[str]) -> Architecture:
     config = configs.load("assets", assets.AssetsConfig)
     model = next(file for file in config.assets["whisper-base"] if file.name == "model.bin")
     return Architecture(
@@ -193,7 +200,7 @@ def _architecture(head: str) -> Architecture:
         "percentiles of the Whisper base encoder's output, reduced to principal components, and "
         f"seven measures; Gaussian process mean with a narrow and a wide kernel; chosen: {head}",
         inputs="16 kHz mono speech, level-normalised; FeatureSet speech",
-        outputs="fluency, prosody, accuracy, total in points of 100, mean over stretches",
+        outputs=f"{', '.join(aspects)} in points of 100, mean over stretches",
         base_models=(
             BaseModelUsed(
                 name="Whisper base, CTranslate2, int8",

@@ -119,7 +119,7 @@ def test_a_speakers_ratings_move_the_scores_of_others_and_not_their_own(config, 
 def test_the_published_graph_gives_what_the_fitted_pipeline_gives(rated, tmp_path):
     head = Head(components=5, length_scale=30, noise=0.3, measures_weight=2)
     fitted = head.pipeline().fit(rated.rows, rated.mean()[rated.owner])
-    session = onnxruntime.InferenceSession(onnx_head(fitted))
+    session = onnxruntime.InferenceSession(onnx_head(fitted, targets=len(ASPECTS)))
     nearby = rated.rows * np.random.default_rng(0).normal(1, 0.02, rated.rows.shape)
     rows = np.concatenate([rated.rows, nearby]).astype(np.float32)
     points = session.run(["points"], {"features": rows})[0]
@@ -187,6 +187,21 @@ def test_the_first_components_of_a_wide_projection_are_those_of_a_narrow_one():
     narrow = projection(3, 1.0).fit_transform(rows)[:, :3]
     for i in range(3):
         assert abs(np.corrcoef(wide[:, i], narrow[:, i])[0, 1]) > 0.99
+
+
+def test_a_folder_that_rates_one_aspect_by_two_experts_gives_a_version_of_it(
+    config, folder, tmp_path
+):
+    table = pd.read_csv(folder / "ratings.csv", dtype={"utt": str, "speaker": str})
+    own = table[["utt", "speaker", "fluency_e1", "fluency_e2"]].assign(age_group="adult")
+    own.to_csv(tmp_path / "ratings.csv", index=False)
+    (tmp_path / "audio").symlink_to(folder / "audio")
+    built = run(config, tmp_path, tmp_path / "store")
+    assert [target.name for target in built.manifest.targets] == ["fluency"]
+    assert built.card.identity.summary.startswith("Fluency of speech")
+    version = write(built, tmp_path / "speech", change="first")
+    assert {row.target for row in judge(version, folder, tmp_path / "store")} == {"fluency"}
+    assert not any(row.differences for row in check(version))
 
 
 def test_a_folder_without_ratings_says_what_it_needs(tmp_path):
