@@ -124,7 +124,9 @@ class Transcript(Record):
     language_probability : of recognised words as the recogniser gives it; of supplied ones
         the share of the text that is written in that language
     source : `recognised` or `supplied` (given by the caller)
-    confidence : mean word probability; None when supplied
+    confidence : mean word probability, calibrated where the language is; None when supplied
+    error_rate : errors to expect a unit that was said (characters of zh, words of en); None
+        when supplied, and in a language in which no confidence is calibrated
     speech_s : seconds of speech that were listened to for words; 0 when supplied
     dropped_s : of these, seconds in which the recogniser only repeated itself, so that
         their words are not in the text
@@ -135,6 +137,7 @@ class Transcript(Record):
     language: str
     language_probability: float = Field(ge=0, le=1)
     confidence: float | None = None
+    error_rate: float | None = Field(default=None, ge=0, le=1)
     speech_s: float = Field(default=0, ge=0)
     dropped_s: float = Field(default=0, ge=0)
     source: Literal["recognised", "supplied"]

@@ -6,10 +6,13 @@ encoder output that the speech model shares.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from itertools import accumulate
+from typing import Any, Literal
 
 import numpy as np
 import tokenizers
@@ -18,6 +21,7 @@ from faster_whisper.tokenizer import Tokenizer
 from pydantic import Field
 
 import configs
+from data.confidence import Calibration
 from data.contract import Record, Transcript, Word
 from data.listening import ENCODER_RATE, Listener, Listening, Window, identity
 
@@ -28,14 +32,28 @@ MEDIAN_FILTER = 7
 class TranscriptConfig(Record):
     """configs/transcript.yaml."""
 
+    recogniser: Literal["whisper", "sense_voice", "paraformer"]
+    folder: str = Field(
+        description="of its weights; empty: the Whisper whose encoder listens, at no further cost"
+    )
+    measured_error_rate: float | None = Field(
+        ge=0, le=1, description="of a recogniser that gives no confidence, on speech like yours"
+    )
     beam_size: int = Field(ge=1)
-    repetition_penalty: float = Field(ge=1)
-    no_repeat_ngram_size: int = Field(ge=0)
+    hotword_tokens: int = Field(
+        ge=0, le=200, description="of the job's terms that the decoder is shown first; 0: none"
+    )
     expected_language_floor: float = Field(
         ge=0, le=1, description="the expected language is used when it is at least this probable"
     )
     max_compression: float = Field(
         gt=1, description="text that compresses more than this repeats itself: a window is dropped"
+    )
+    max_units_per_s: dict[str, float] = Field(
+        description="by language: faster than people speak, a sentence is written twice"
+    )
+    calibrations: dict[str, Calibration] = Field(
+        description="by language; elsewhere the recogniser's probability is taken as it is"
     )
 
 
@@ -63,11 +81,24 @@ class Recogniser:
                 totals[code] = totals.get(code, 0.0) + share * probability
         return totals
 
-    def transcribe(self, listening: Listening, *, expected: str | None = None) -> Transcript:
+    @property
+    def identity(self) -> str:
+        """Weights and settings in one word."""
+        settings = self.config.model_dump_json().encode()
+        return f"{identity(self.listener.config)}-{hashlib.sha256(settings).hexdigest()[:8]}"
+
+    def transcribe(
+        self,
+        listening: Listening,
+        *,
+        expected: str | None = None,
+        hotwords: Sequence[str] = (),
+    ) -> Transcript:
         """Words of the whole recording; no words and language `und` where nobody speaks.
 
         expected : language the answer should be in; another is used only when this
             one is improbable
+        hotwords : terms of the job in that language, for as many as `hotword_tokens` allows
         """
         if not listening.windows:
             return Transcript(text="", language="und", language_probability=0, source="recognised")
@@ -75,46 +106,124 @@ class Recogniser:
         language = max(heard, key=heard.__getitem__)
         if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
             language = expected
-        found = [(window, self._window_words(window, language)) for window in listening.windows]
-        words = [word for _, said in found for word in said or ()]
+        hints = hotwords if language == expected else ()
+        found = [
+            (window, self._window_words(window, listening, language, hints))
+            for window in listening.windows
+        ]
         dropped = [window for window, said in found if said is None]
-        text = "".join(word.text for word in words).strip()
-        return Transcript(
-            text=text,
-            words=tuple(words),
+        return recognised(
+            [word for _, said in found for word in said or ()],
+            listening,
+            self.config,
             language=language,
             language_probability=min(1.0, heard.get(language, 0.0)),
-            confidence=float(np.mean([word.probability for word in words])) if words else 0.0,
-            speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
             dropped_s=sum(_speech_s(window, listening) for window in dropped),
-            source="recognised",
-            recogniser=identity(self.listener.config),
+            recogniser=self.identity,
         )
 
-    def _window_words(self, window: Window, language: str) -> list[Word] | None:
-        """None where the text repeats itself: it is no longer what was said."""
-        whisper = self.listener.whisper
+    def _window_words(
+        self, window: Window, listening: Listening, language: str, hotwords: Sequence[str]
+    ) -> list[Word] | None:
+        """None where the text repeats itself: it is no longer what was said.
+
+        A text too fast to have been said holds its sentence twice: it is decoded once more
+        without repeating three tokens, which people do and so is not the rule.
+        """
         tokenizer = Tokenizer(self._tokens, True, task="transcribe", language=language)
-        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        prompt = self._prompt(tokenizer, hotwords)
+        speech_s = _speech_s(window, listening)
+        tokens = self._decode(window, tokenizer, prompt)
+        if repeats_itself(tokenizer.decode(tokens), self.config.max_compression):
+            return None
+        most = self.config.max_units_per_s.get(language, float("inf"))
+        if count_units(tokenizer.decode(tokens)) > SHORT_TEXT + most * speech_s:
+            tokens = self._decode(window, tokenizer, prompt, ngram=3)
+        if not tokens:
+            return []
+        frames = round((window.end_s - window.start_s) * ENCODER_RATE) * 2
+        timings = self.listener.whisper.find_alignment(
+            tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
+        )[0]
+        return _words(timings, window)
+
+    def _prompt(self, tokenizer: Tokenizer, hotwords: Sequence[str]) -> list[int]:
+        start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
+        if not (hotwords and self.config.hotword_tokens):
+            return start
+        listed = ("、" if tokenizer.language_code == "zh" else ", ").join(hotwords)
+        shown = tokenizer.encode(f" {listed}")[: self.config.hotword_tokens]
+        return [tokenizer.sot_prev, *shown, *start]
+
+    def _decode(
+        self, window: Window, tokenizer: Tokenizer, prompt: list[int], ngram: int = 0
+    ) -> list[int]:
+        whisper = self.listener.whisper
+        longest = TOKENS_BESIDE + TOKENS_PER_S * (window.end_s - window.start_s)
         result = whisper.model.generate(
             window.encoding,
             [prompt],
             beam_size=self.config.beam_size,
-            repetition_penalty=self.config.repetition_penalty,
-            no_repeat_ngram_size=self.config.no_repeat_ngram_size,
-            max_length=whisper.max_length,
+            no_repeat_ngram_size=ngram,
+            max_length=min(whisper.max_length, len(prompt) + round(longest)),
             suppress_blank=True,
         )[0]
-        tokens = [token for token in result.sequences_ids[0] if token < tokenizer.eot]
-        if not tokens:
-            return []
-        if repeats_itself(tokenizer.decode(tokens), self.config.max_compression):
-            return None
-        frames = round((window.end_s - window.start_s) * ENCODER_RATE) * 2
-        timings = whisper.find_alignment(
-            tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
-        )[0]
-        return _words(timings, window)
+        return [token for token in result.sequences_ids[0] if token < tokenizer.eot]
+
+
+TOKENS_PER_S = 15
+TOKENS_BESIDE = 16
+"""A character takes up to three tokens, and nobody says ten in a second: what is longer
+is a loop, and need not be decoded to its end."""
+
+SHORT_TEXT = 3
+"""Units by which a text of a second may be too long: voice activity ends early."""
+
+
+def count_units(text: str) -> int:
+    """Characters of Chinese and Japanese, words of other languages."""
+    return len(_UNITS.findall(text))
+
+
+_UNITS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d")
+
+
+def recognised(
+    words: Sequence[Word],
+    listening: Listening,
+    config: TranscriptConfig,
+    *,
+    language: str,
+    language_probability: float,
+    dropped_s: float,
+    recogniser: str,
+) -> Transcript:
+    """The words with calibrated probabilities and the error rate to expect of the text."""
+    whisper = config.recogniser == "whisper"
+    known = config.calibrations.get(language) if whisper else None
+    if known:
+        words = [_calibrated(word, known) for word in words]
+    weights = [max(1, count_units(word.text)) for word in words]
+    right = [word.probability for word in words]
+    error_rate = None if whisper else config.measured_error_rate
+    if known:
+        error_rate = known.error_rate(right, weights)
+    return Transcript(
+        text="".join(word.text for word in words).strip(),
+        words=tuple(words),
+        language=language,
+        language_probability=language_probability,
+        confidence=float(np.average(right, weights=weights)) if words else 0.0,
+        error_rate=error_rate if words else None,
+        speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
+        dropped_s=dropped_s,
+        source="recognised",
+        recogniser=recogniser,
+    )
+
+
+def _calibrated(word: Word, calibration: Calibration) -> Word:
+    return word.model_copy(update={"probability": calibration.right(word.probability)})
 
 
 def _speech_s(window: Window, listening: Listening) -> float:
@@ -127,10 +236,10 @@ def _speech_s(window: Window, listening: Listening) -> float:
 
 
 def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:
-    """Simplified Chinese words in the recording's time; punctuation joins the word before it."""
+    """Words in the recording's time; punctuation joins the word before it."""
     words: list[Word] = []
-    for timing in timings:
-        text = zhconv.convert(str(timing["word"]), "zh-cn")
+    texts = simplified([str(timing["word"]) for timing in timings])
+    for text, timing in zip(texts, timings, strict=True):
         if not text:
             continue
         if words and not re.search(r"\w", text):
@@ -143,6 +252,16 @@ def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:
     if words and not words[0].text.startswith(" ") and re.match(r"[A-Za-z]", words[0].text):
         words[0] = words[0].model_copy(update={"text": " " + words[0].text})
     return words
+
+
+def simplified(texts: Sequence[str]) -> list[str]:
+    """The texts in simplified characters, converted as one: 著 is 着 in 随著, not in 著名."""
+    joined = "".join(texts)
+    whole = zhconv.convert(joined, "zh-cn")
+    if len(whole) != len(joined):
+        return [zhconv.convert(text, "zh-cn") for text in texts]
+    ends = list(accumulate(len(text) for text in texts))
+    return [whole[end - len(text) : end] for text, end in zip(texts, ends, strict=True)]
 
 
 def repeats_itself(text: str, max_compression: float) -> bool:

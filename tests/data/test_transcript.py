@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import csv
-import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import zhconv
 
+import configs
 from data.listening import Listener
+from data.normalise import errors
 from data.recording import RecordingConfig, open_recording
-from data.transcript import Recogniser, repeats_itself, supplied
+from data.transcript import (
+    Recogniser,
+    TranscriptConfig,
+    count_units,
+    repeats_itself,
+    simplified,
+    supplied,
+)
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
 SHORT = RecordingConfig(
@@ -24,26 +34,44 @@ def recogniser() -> Recogniser:
     return Recogniser(Listener())
 
 
-def edits(reference: str | list[str], found: str | list[str]) -> int:
-    row = list(range(len(found) + 1))
-    for i, wanted in enumerate(reference, 1):
-        previous, row = row, [i]
-        for j, got in enumerate(found, 1):
-            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (wanted != got)))
-    return row[-1]
-
-
 def test_mandarin_is_recognised_in_simplified_characters(recogniser, shared_data):
     folder = shared_data / "mandarin_speech"
-    wrong = total = 0
+    found_errors = []
     with (folder / "transcripts.csv").open(encoding="utf-8") as stream:
         for row in csv.DictReader(stream):
             waveform = open_recording(folder / row["file"], SHORT).waveform
             found = recogniser.transcribe(recogniser.listener.listen(waveform), expected="zh")
             assert found.language == "zh"
-            wrong += edits(row["transcript"], re.sub(r"\W", "", found.text))
-            total += len(row["transcript"])
-    assert wrong / total < 0.33
+            assert found.text == zhconv.convert(found.text, "zh-cn")
+            assert found.error_rate == pytest.approx(1 - found.confidence)  # none are missed
+            found_errors.append(errors(row["transcript"], found.text, "zh"))
+    said = sum(one.units for one in found_errors)
+    assert sum(one.edits for one in found_errors) / said <= 0.17
+
+
+def test_an_utterance_too_short_for_its_words_is_not_written_twice(recogniser, shared_data):
+    folder = shared_data / "speechocean762"
+    table = pd.read_csv(folder / "ratings.csv", dtype=str)
+    utterance = table.loc[table["text"].str.lower() == "which was a stupid thing to do", "utt"]
+    listened = [
+        recogniser.listener.listen(
+            open_recording(folder / "audio" / f"{name}.opus", SHORT).waveform
+        )
+        for name in utterance
+    ]
+    texts = [recogniser.transcribe(one, expected="en").text.lower() for one in listened]
+    assert any("stupid thing" in text for text in texts)
+    assert all(text.count("stupid thing") <= 1 for text in texts)
+
+
+def test_characters_are_simplified_by_their_neighbours():
+    assert simplified(["隨", "著", "著名"]) == ["随", "着", "著名"]
+    assert simplified(["軟體", "。"]) == [*simplified(["軟體"]), "。"]
+
+
+def test_units_are_characters_of_chinese_and_words_of_english():
+    assert count_units("我用 Python 写 SQL，好！") == 6
+    assert count_units("it's") == 2
 
 
 def test_english_words_have_times_in_order_within_the_recording(recogniser, shared_data):
@@ -53,6 +81,19 @@ def test_english_words_have_times_in_order_within_the_recording(recogniser, shar
     starts = [word.start_s for word in found.words]
     assert starts == sorted(starts)
     assert all(0 <= w.start_s <= w.end_s <= recording.duration_s for w in found.words)
+
+
+def test_hotwords_that_are_said_are_heard_where_config_lets_the_decoder_see_them(
+    recogniser, shared_data
+):
+    path = shared_data / "mandarin_speech" / "aishell3_SSB01450004.flac"
+    listening = recogniser.listener.listen(open_recording(path).waveform)
+    config = configs.load("transcript", TranscriptConfig, hotword_tokens=60)
+    shown = Recogniser(recogniser.listener, config)
+    terms = ["倡议书", "股东", "电话销售"]
+    assert "倡议书" in shown.transcribe(listening, expected="zh", hotwords=terms).text
+    assert "倡议书" not in recogniser.transcribe(listening, expected="zh", hotwords=terms).text
+    assert shown.identity != recogniser.identity
 
 
 def test_the_language_spoken_wins_over_the_one_expected(recogniser, shared_data):
