@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,8 @@ from data.console import console as terminal
 
 if TYPE_CHECKING:
     from data.contract import Quality
+    from data.listening import Listener
+    from data.recognition import Row
     from data.recording import Recording
 
 app = typer.Typer(help="Recording → features.", no_args_is_help=True, add_completion=False)
@@ -86,6 +89,71 @@ def _expression(recording: Recording, quality: Quality) -> tuple[Quality, Measur
     if problem := expression.expression_problem(series, config):
         return quality, {"problem": problem}
     return quality, expression.expression_measures(series, config)
+
+
+@app.command()
+def recognise(
+    recordings: Annotated[
+        list[Path], typer.Argument(exists=True, help="Media files; with --compare, one folder.")
+    ],
+    compare: Annotated[
+        bool, typer.Option(help="Every recogniser present on a folder with transcripts.csv.")
+    ] = False,
+    language: Annotated[str, typer.Option(help="Expected: zh, en.")] = "zh",
+    most: Annotated[int | None, typer.Option(min=1, help="Clips, a like number a speaker.")] = None,
+) -> None:
+    """Print the words of recordings, or the errors and speed of recognisers, as JSON lines."""
+    from data.listening import Listener
+
+    listener = Listener()
+    if compare:
+        _compare(listener, recordings[0], language, most)
+        return
+    from data.recognisers import recogniser
+    from data.recording import open_recording
+
+    writes = recogniser(listener)
+    for path in recordings:
+        opened = open_recording(path)
+        if opened.waveform is None:
+            terminal.print(f"{path}: {opened.audio_problem}")
+            continue
+        with terminal.status(path.name):
+            found = writes.transcribe(listener.listen(opened.waveform), expected=language)
+        print(json.dumps({"file": str(path), **found.model_dump()}, ensure_ascii=False))
+
+
+def _compare(listener: Listener, folder: Path, language: str, most: int | None) -> None:
+    from rich.progress import track
+
+    from data import recognition
+    from data.recognisers import present
+
+    chosen = recognition.clips(folder, language=language, most=most)
+    summary = Table(
+        *("recogniser", "errors (95 %)", "told apart", "s/s", "raw", "calibrated"),
+        title=f"{folder.name}, {len(chosen)} clips: errors a unit said, over speakers",
+        caption="told apart: of the clips taken for their language. raw, calibrated: mean "
+        "distance of confidence from the share that was right",
+    )
+    for candidate in present():
+        progress = partial(track, description=candidate.name, console=terminal)
+        heard = recognition.hear(candidate, listener, chosen, progress)
+        found = recognition.numbers(heard)
+        print(json.dumps({"folder": folder.name, "language": language, **found}))
+        summary.add_row(*_recogniser_row(recognition.row(heard), found))
+    terminal.print(summary, soft_wrap=False)
+
+
+def _recogniser_row(row: Row, found: Measured) -> list[str]:
+    errors = found.get("calibration_error", {})
+    return [
+        row.name,
+        f"{row.error_rate:.3f} ({row.low:.3f}–{row.high:.3f})",
+        f"{row.in_language:.3f} ({row.clips - row.other_language})",
+        f"{row.seconds_per_s:.3f}",
+        *(f"{errors[name]:.3f}" if errors else "–" for name in ("raw", "calibrated")),
+    ]
 
 
 @app.command()
