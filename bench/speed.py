@@ -179,7 +179,11 @@ def _our_parts(scorer: Scorer, path: Path) -> tuple[dict[str, float], tuple[Scor
     waveform, quality = recording.waveform, base_quality(recording)
     listening, listened_s = timed(lambda: scorer.listener.listen(waveform))
     transcript, written_s = timed(
-        lambda: scorer.recogniser.transcribe(listening, expected=REQUEST.language)
+        lambda: scorer.recogniser.transcribe(
+            listening,
+            expected=REQUEST.language,
+            hotwords=scorer.check(REQUEST)[0].hotwords_in(REQUEST.language or ""),
+        )
     )
     seconds["words"] = listened_s + written_s
     features, seconds["pitch"] = timed(lambda: speech_features(listening, transcript))

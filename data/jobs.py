@@ -91,6 +91,8 @@ class Job(_Entry):
 
     weights : competency or delivery aspect -> share of the total; they sum to 1
     accept_provisional : whether provisional scores count in the total
+    hotwords : terms of the work that a recogniser may be shown. None of a question's key
+        points: what is expected of the answer must not be put into the recogniser's mouth
     """
 
     key: str = ""
@@ -99,6 +101,7 @@ class Job(_Entry):
     accept_provisional: bool
     weights: dict[str, float]
     questions: dict[str, Question] = Field(min_length=1)
+    hotwords: BilingualList | None = None
 
     @model_validator(mode="after")
     def _weights_are_shares(self) -> Job:
@@ -112,6 +115,10 @@ class Job(_Entry):
     def competencies(self) -> tuple[str, ...]:
         """Weighted competencies, in the order of `weights`."""
         return tuple(name for name in self.weights if name not in DELIVERY)
+
+    def hotwords_in(self, language: str) -> tuple[str, ...]:
+        """Its hotwords in `language`; none in a language the bank is not written in."""
+        return self.hotwords[language] if self.hotwords and language in LANGUAGES else ()
 
     def question(self, key: str) -> Question:
         """The question named `key`. Raises UnknownQuestion."""

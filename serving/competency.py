@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from data import language
-from data.contract import LANGUAGE_MEASURES, NotScored, Transcript
+from data.contract import LANGUAGE_MEASURES, NotScored, Score, Transcript
 from data.jobs import LANGUAGES, Job, Question
 from serving.evidence import answer_text, passage_evidence, sentences_of
 from serving.models import LoadedVersion
@@ -19,7 +19,11 @@ def score_competency(
     expected_language: str,
     config: ScoringConfig,
 ) -> Outcome:
-    """The score of the question's competency, or why there is none."""
+    """The score of the question's competency, or why there is none.
+
+    Words that were heard with low confidence are doubted: the interval reaches as far as
+    the score moves without them.
+    """
     if question is None:
         return refused(
             "competency",
@@ -33,30 +37,39 @@ def score_competency(
     references = question.comparisons(transcript.language)
     text = question.text[transcript.language]
     answer = answer_text(sentences_of(transcript))
-    features = language.extract(answer, text, references)
+    texts = [answer] if (sure := _surely_heard(transcript, config)) is None else [answer, sure]
+    read = language.extract_all(texts, text, references)
+    features = read[0]
+    points = version.points(read)[:, 0]
     measured = measures(
         "competency",
         LANGUAGE_MEASURES,
         language.measures(features),
         version.manifest.references,
     )
-    outcome = Outcome(
-        scores=(
-            interval_score(
-                "competency",
-                version.manifest.targets[0],
-                float(version.points(features[None, :])[0, 0]),
-                version,
-                provisional_reason(version, transcript.language),
-                name=asked,
-                evidence=passage_evidence(
-                    transcript, text, references, version.points, most=config.max_passages
-                ),
-            ),
+    score = interval_score(
+        "competency",
+        version.manifest.targets[0],
+        float(points[0]),
+        version,
+        provisional_reason(version, transcript.language),
+        name=asked,
+        evidence=passage_evidence(
+            transcript, text, references, version.points, most=config.max_passages
         ),
-        measures=measured,
     )
+    outcome = Outcome(scores=(_doubted(score, float(points[-1] - points[0])),), measures=measured)
     return _with_others(job, asked, outcome)
+
+
+def _doubted(score: Score, moved: float) -> Score:
+    """The score with an interval that reaches further by what it moves without doubtful words."""
+    return score.model_copy(
+        update={
+            "low": round(max(0.0, score.low + min(0.0, moved)), 2),
+            "high": round(min(100.0, score.high + max(0.0, moved)), 2),
+        }
+    )
 
 
 def _unfit(
@@ -81,15 +94,31 @@ def _unfit(
             "language_unknown",
             f"The question bank has no text in {transcript.language!r}.",
         )
-    if transcript.confidence is not None and transcript.confidence < config.min_confidence:
+    if (expected := _expected_errors(transcript)) > config.max_error_rate:
         return (
             "transcript_uncertain",
-            f"The words were recognised with a mean probability of {transcript.confidence:.2f}; "
-            f"{config.min_confidence:g} is needed. A person should listen.",
+            f"About {expected:.0%} of the words are expected to be misheard; at most "
+            f"{config.max_error_rate:.0%} may be. A person should listen.",
         )
     if code := language.low_effort(transcript.text, question.text[transcript.language]):
         return "low_effort", f"The words are no attempt at an answer ({code})."
     return None
+
+
+def _expected_errors(transcript: Transcript) -> float:
+    """A unit that was said; 0 when a person wrote the words down."""
+    if transcript.error_rate is not None:
+        return transcript.error_rate
+    return 0.0 if transcript.confidence is None else 1 - transcript.confidence
+
+
+def _surely_heard(transcript: Transcript, config: ScoringConfig) -> str | None:
+    """The answer without its doubtful words; None where there are none, or nothing but them."""
+    sure = [word for word in transcript.words if word.probability >= config.low_confidence]
+    if not sure or len(sure) == len(transcript.words):
+        return None
+    kept = transcript.model_copy(update={"words": tuple(sure)})
+    return answer_text(sentences_of(kept))
 
 
 def _with_others(job: Job, asked: str, outcome: Outcome) -> Outcome:

@@ -13,6 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+import configs
 from data.contract import (
     Curve,
     Evidence,
@@ -27,15 +28,13 @@ from data.contract import (
     Word,
 )
 from data.jobs import LANGUAGES, competencies, jobs
+from serving.scoring import ScoringConfig
 from serving.terms import Names, Term, meaning, sentence, term, why_not
 
 PAGES = Path(__file__).parent / "pages"
 
 PARTS: tuple[Part, ...] = ("competency", "speech", "expression")
 """In the order of the page."""
-
-UNSURE = 0.5
-"""A word recognised with a lower probability is marked."""
 
 PHRASE_GAP_S = 0.6
 """A pause this long between words starts a new line of the transcript."""
@@ -92,7 +91,8 @@ def _pages() -> Environment:
         lstrip_blocks=True,
     )
     pages.filters |= {"clock": clock, "ten": ten, "number": number, "place": _place}
-    pages.globals |= {"UNSURE": UNSURE, "meaning": meaning}
+    unsure = configs.load("scoring", ScoringConfig).low_confidence
+    pages.globals |= {"UNSURE": unsure, "meaning": meaning}
     return pages
 
 

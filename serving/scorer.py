@@ -31,9 +31,10 @@ from data.expression import FaceTracker
 from data.jobs import Job, Question
 from data.jobs import job as job_named
 from data.listening import Listener, Listening
+from data.recognisers import recogniser
 from data.recording import Recording, audio_quality, base_quality, open_recording
 from data.speech import Sound, level, sound_of, speech_features
-from data.transcript import Recogniser, supplied
+from data.transcript import supplied
 from data.weights import read_weights
 from serving.competency import score_competency
 from serving.expression import NAME as EXPRESSION_NAME
@@ -82,7 +83,7 @@ class Scorer:
         self.config = scoring or configs.load("scoring", ScoringConfig)
         self.weights = read_weights(versions["weights"].folder / "weights.json")
         self.listener = Listener()
-        self.recogniser = Recogniser(self.listener)
+        self.recogniser = recogniser(self.listener)
         self.tracker = FaceTracker()
         language.load()
 
@@ -143,7 +144,9 @@ class Scorer:
         quality = quality.model_copy(
             update=audio_quality(recording.waveform, list(listening.segments))
         )
-        recognised = self.recogniser.transcribe(listening, expected=expected)
+        recognised = self.recogniser.transcribe(
+            listening, expected=expected, hotwords=job.hotwords_in(expected)
+        )
         heard = sound.result() if sound is not None else None
         return Heard(listening, heard, recognised, written or recognised, quality)
 

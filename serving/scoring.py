@@ -14,7 +14,12 @@ class ScoringConfig(Record):
     min_snr_db: float
     min_bandwidth_hz: float = Field(ge=0)
     max_clipping_ratio: float = Field(ge=0, le=1)
-    min_confidence: float = Field(ge=0, le=1)
+    max_error_rate: float = Field(
+        ge=0, le=1, description="estimated of the recognised words, a unit that was said"
+    )
+    low_confidence: float = Field(
+        ge=0, le=1, description="words less probably right are marked and doubted"
+    )
     max_dropped_share: float = Field(
         ge=0, le=1, description="of the speech, where the recogniser only repeated itself"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import configs
-from data.contract import Quality, ScoreRequest, Transcript
+from data.contract import Quality, Score, ScoreRequest, Transcript, Word
 from data.jobs import job as job_named
 from data.recording import Waveform, open_recording
 from serving.competency import score_competency
@@ -101,15 +101,17 @@ def test_the_limit_itself_still_serves_and_beyond_it_does_not(
 
 
 @pytest.mark.parametrize(
-    ("confidence", "code"),
+    ("confidence", "error_rate", "code"),
     [
-        (CONFIG.min_confidence - 0.01, "transcript_uncertain"),
-        (CONFIG.min_confidence, None),
-        (None, None),
+        (0.9, CONFIG.max_error_rate + 0.01, "transcript_uncertain"),
+        (0.9, CONFIG.max_error_rate, None),
+        (0.99 - CONFIG.max_error_rate, None, "transcript_uncertain"),
+        (1.01 - CONFIG.max_error_rate, None, None),
+        (None, None, None),
     ],
 )
-def test_words_recognised_with_too_little_certainty_are_not_judged(
-    confidence: float | None, code: str | None, scorer
+def test_words_of_which_too_many_are_expected_to_be_misheard_are_not_judged(
+    confidence: float | None, error_rate: float | None, code: str | None, scorer
 ):
     job = job_named("relationship_manager")
     transcript = Transcript(
@@ -117,6 +119,7 @@ def test_words_recognised_with_too_little_certainty_are_not_judged(
         language="en",
         language_probability=1,
         confidence=confidence,
+        error_rate=error_rate,
         source="recognised" if confidence else "supplied",
     )
     outcome = score_competency(
@@ -130,6 +133,44 @@ def test_words_recognised_with_too_little_certainty_are_not_judged(
     reasons = {entry.name: entry.code for entry in outcome.not_scored}
     assert reasons.get("customer_focus") == code
     assert bool(outcome.scores) == (code is None)
+
+
+DOUBTFUL = CONFIG.low_confidence - 0.01
+
+
+def spoken(text: str, probability: float) -> list[tuple[str, float]]:
+    """Its words as a recogniser writes them, each this sure."""
+    return [(f" {word}", probability) for word in text.split()]
+
+
+def heard(*words: tuple[str, float]) -> Transcript:
+    """Words with how sure they are, two a second."""
+    found = tuple(
+        Word(text=text, start_s=i / 2, end_s=i / 2 + 0.4, probability=probability)
+        for i, (text, probability) in enumerate(words)
+    )
+    text = "".join(word.text for word in found).strip()
+    known = {"language": "en", "language_probability": 1, "confidence": 0.9, "error_rate": 0.1}
+    return Transcript(text=text, words=found, source="recognised", **known)
+
+
+def test_the_interval_reaches_as_far_as_the_score_moves_without_doubtful_words(scorer):
+    answer = spoken("I apologised to the customer and found the wrong digit.", 0.95)
+    doubtful = spoken("Then I called her back and explained the whole refund.", DOUBTFUL)
+    job = job_named("relationship_manager")
+    question, version = job.question("unhappy_customer"), scorer.versions["competency"]
+
+    def score(transcript: Transcript) -> Score:
+        return score_competency(version, job, question, transcript, "en", CONFIG).scores[0]
+
+    whole = score(heard(*answer, *((word, 0.95) for word, _ in doubtful)))
+    sure = score(heard(*answer))
+    doubted = score(heard(*answer, *doubtful))
+    assert doubted.score == whole.score
+    moved = sure.score - whole.score
+    assert abs(moved) > 1
+    assert doubted.low == pytest.approx(max(0, whole.low + min(0, moved)), abs=0.03)
+    assert doubted.high == pytest.approx(min(100, whole.high + max(0, moved)), abs=0.03)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import configs
 from data.contract import (
     EXPRESSION,
     EXPRESSION_MEASURES,
@@ -29,6 +30,7 @@ from data.contract import (
     Word,
 )
 from serving.report import clock, number, render_report, ten
+from serving.scoring import ScoringConfig
 from serving.terms import MEANINGS_ZH, TERMS, sentence
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -98,6 +100,7 @@ def scorecard(transcript_words: tuple[Word, ...] | None = None) -> Scorecard:
             language="zh",
             language_probability=0.98,
             confidence=0.88,
+            error_rate=0.12,
             source="recognised",
             recogniser="whisper-base int8",
         ),
@@ -334,9 +337,11 @@ def test_words_of_the_transcript_are_parted_as_they_were_recognised(texts: tuple
     assert unescape(re.sub(r"<[^>]*>", "", line[1])) == "".join(texts).strip()
 
 
-def test_words_below_one_half_are_marked(html: str) -> None:
+def test_words_that_are_right_less_often_than_the_stated_share_are_marked(html: str) -> None:
     marked = html.count('class="w unsure" data-t')
-    assert marked == sum(word.probability < 0.5 for word in words())
+    least = configs.load("scoring", ScoringConfig).low_confidence
+    assert marked == sum(word.probability < least for word in words()) > 0
+    assert "12%" in html.split("预计错字率")[1][:200]
 
 
 def test_a_stretch_without_a_face_is_a_gap_in_each_expression_curve(html: str) -> None:
