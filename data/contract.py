@@ -317,11 +317,28 @@ class Curve(Record):
     values: tuple[float | None, ...]
 
 
+class Moment(Record):
+    """A sentence or so whose delivery stands out from the whole answer's.
+
+    scores : of this stretch alone, 0 to 100, by target; as uncertain as one rated sentence
+    difference : mean over the targets from the scores of the whole answer, in points
+    measures : that lie outside their reference range in this stretch
+    """
+
+    start_s: float
+    end_s: float
+    scores: dict[str, float]
+    difference: float
+    measures: tuple[Measure, ...] = ()
+
+
 class Exhibit(Record):
     """What the report draws beside the scorecard. Personal data: kept as the scorecard is."""
 
     speech_segments: tuple[tuple[float, float], ...] = ()
     level: Curve | None = None
+    delivery: tuple[Curve, ...] = ()
+    moments: tuple[Moment, ...] = ()
     expression: tuple[Curve, ...] = ()
     key_frames: tuple[KeyFrame, ...] = ()
 

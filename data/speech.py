@@ -51,12 +51,14 @@ class SpeechFeatures:
     """What a response sounds like.
 
     rows : (stretches, SPEECH width) float32, one row for each of `stretches`
+    stretch_measures : SPEECH_MEASURES of each stretch but filled pauses
     measures : SPEECH_MEASURES name -> value in its unit, None where it has none
     """
 
     rows: npt.NDArray[np.float32]
     stretches: tuple[Segment, ...]
     measures: dict[str, float | None]
+    stretch_measures: tuple[dict[str, float | None], ...] = ()
 
     @property
     def durations_s(self) -> npt.NDArray[np.float64]:
@@ -88,18 +90,19 @@ def speech_features(
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
         return SpeechFeatures(nothing, (), dict.fromkeys(_NAMES))
     sound = sound or sound_of(listening)
-    stretches, rows = [], []
+    stretches, rows, apart = [], [], []
     for window in listening.windows:
         for stretch in _stretches(window, listening.segments, ends_s, config):
             inside = _clipped(listening.segments, stretch)
             stretches.append(stretch)
-            rows.append(_row(window, stretch, measures(inside, sound, config)))
+            apart.append(measures(inside, sound, config))
+            rows.append(_row(window, stretch, apart[-1]))
     response_s = listening.segments[-1][1] - listening.segments[0][0]
     measured = {
         **measures(listening.segments, sound, config),
         "filled_pauses": filled_pauses_per_minute(transcript, response_s),
     }
-    return SpeechFeatures(np.stack(rows), tuple(stretches), measured)
+    return SpeechFeatures(np.stack(rows), tuple(stretches), measured, tuple(apart))
 
 
 _NAMES = tuple(column.name for column in SPEECH_MEASURES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from data.contract import Column, Evidence, Measure, NotScored, Part, Score, Target
+from data.contract import Column, Curve, Evidence, Measure, Moment, NotScored, Part, Score, Target
 from serving.models import LoadedVersion
 
 SETTING = "interview"
@@ -14,11 +14,16 @@ SETTING = "interview"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one part has to say: scores, or why there are none, and its measures."""
+    """What one part has to say: scores, or why there are none, and its measures.
+
+    course, moments : the scores over time, for the report
+    """
 
     scores: tuple[Score, ...] = ()
     not_scored: tuple[NotScored, ...] = ()
     measures: tuple[Measure, ...] = ()
+    course: tuple[Curve, ...] = ()
+    moments: tuple[Moment, ...] = ()
 
 
 def refused(

@@ -46,6 +46,9 @@ cut after the second."""
 LEVEL_DEPTH_DB = 50
 """From the loudest moment down to the bottom of the level curve."""
 
+OF_TEN = "of 10"
+"""Unit of a curve of scores."""
+
 CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""
 
@@ -297,7 +300,7 @@ def _span(start_s: float, end_s: float, duration_s: float) -> Span:
 
 def _tracks(exhibit: Exhibit, duration_s: float) -> list[Track]:
     curves = [exhibit.level] if exhibit.level else []
-    curves += exhibit.expression
+    curves += [*exhibit.delivery, *exhibit.expression]
     return [_track(curve, duration_s) for curve in curves if curve.times_s]
 
 
@@ -320,13 +323,15 @@ def _track(curve: Curve, duration_s: float) -> Track:
 
 
 def _range(curve: Curve) -> tuple[float, float]:
-    """Shares are drawn from 0 to 1; degrees around 0; the rest from least to most.
+    """Shares are drawn from 0 to 1, scores to 10; degrees around 0; the rest from least to most.
 
     Levels reach LEVEL_DEPTH_DB down: digital silence would flatten the speech.
     """
     values = [value for value in curve.values if value is not None]
     if curve.unit == "1":
         return 0.0, 1.0
+    if curve.unit == OF_TEN:
+        return 0.0, 10.0
     if not values:
         return 0.0, 1.0
     low, high = min(values), max(values)

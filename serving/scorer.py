@@ -225,6 +225,8 @@ class Scorer:
         exhibit = Exhibit(
             speech_segments=heard.listening.segments,
             level=_level_curve(heard.listening),
+            delivery=outcome.course,
+            moments=outcome.moments,
             expression=seen.curves,
             key_frames=seen.key_frames,
         )
@@ -243,6 +245,8 @@ def _join(*outcomes: Outcome) -> Outcome:
         scores=tuple(score for outcome in outcomes for score in outcome.scores),
         not_scored=tuple(entry for outcome in outcomes for entry in outcome.not_scored),
         measures=tuple(measure for outcome in outcomes for measure in outcome.measures),
+        course=tuple(curve for outcome in outcomes for curve in outcome.course),
+        moments=tuple(moment for outcome in outcomes for moment in outcome.moments),
     )
 
 

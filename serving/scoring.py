@@ -23,5 +23,8 @@ class ScoringConfig(Record):
     max_dropped_share: float = Field(
         ge=0, le=1, description="of the speech, where the recogniser only repeated itself"
     )
+    moment_points: float = Field(
+        gt=0, description="a stretch this far from the whole answer is a moment of the report"
+    )
     min_total_share: float = Field(gt=0, le=1)
     max_passages: int = Field(ge=1, description="of one answer that are explained apart")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
 
-from data.contract import SPEECH_MEASURES, Evidence, Measure, Quality
+import numpy as np
+import numpy.typing as npt
+
+from data.contract import SPEECH_MEASURES, Curve, Evidence, Measure, Moment, Quality
 from data.speech import SpeechFeatures
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
@@ -40,6 +43,66 @@ def score_speech(
             for target, score in zip(version.manifest.targets, scores, strict=True)
         ),
         measures=measured,
+        course=tuple(_course(heard, names, points)),
+        moments=_moments(heard, names, points - scores, points, version, config),
+    )
+
+
+DRAWN = 2
+"""Targets whose course over time is drawn: the others follow them closely."""
+
+MOMENTS = 2
+"""Shown of those above the answer, and of those below."""
+
+
+def _course(
+    heard: SpeechFeatures, names: list[str], points: npt.NDArray[np.float64]
+) -> Iterator[Curve]:
+    """The score of each stretch from its start to its end, out of ten."""
+    if len(heard.stretches) < 2:
+        return
+    times_s = tuple(round(edge, 2) for stretch in heard.stretches for edge in stretch)
+    for j, name in enumerate(names[:DRAWN]):
+        values = tuple(round(float(p) / 10, 2) for p in points[:, j] for _ in range(2))
+        meaning = "score of each stretch of speech by itself"
+        yield Curve(name=name, unit="of 10", meaning=meaning, times_s=times_s, values=values)
+
+
+def _moments(
+    heard: SpeechFeatures,
+    names: list[str],
+    differences: npt.NDArray[np.float64],
+    points: npt.NDArray[np.float64],
+    version: LoadedVersion,
+    config: ScoringConfig,
+) -> tuple[Moment, ...]:
+    """The stretches that pulled the scores down or up the most, in order of time."""
+    mean = differences.mean(axis=1)
+    order = np.argsort(mean)
+    chosen = {*order[:MOMENTS].tolist(), *order[-MOMENTS:].tolist()}
+    return tuple(
+        Moment(
+            start_s=round(heard.stretches[i][0], 2),
+            end_s=round(heard.stretches[i][1], 2),
+            scores={name: round(float(p), 2) for name, p in zip(names, points[i], strict=True)},
+            difference=round(float(mean[i]), 2),
+            measures=_outside(heard.stretch_measures[i], version),
+        )
+        for i in sorted(chosen)
+        if abs(mean[i]) >= config.moment_points
+    )
+
+
+def _outside(values: dict[str, float | None], version: LoadedVersion) -> tuple[Measure, ...]:
+    """The measures beyond the reference range of the version's people."""
+    named = measures("speech", SPEECH_MEASURES, values, version.manifest.references)
+    return tuple(
+        measure
+        for measure in named
+        if measure.value is not None
+        and measure.reference_low is not None
+        and measure.reference_high is not None
+        and not measure.reference_low <= measure.value <= measure.reference_high
     )
 
 

@@ -110,6 +110,7 @@ TERMS = {
     "own_acts": Term("本人行动", "Own actions told"),
     # units
     "1": Term("", ""),
+    "of 10": Term("分，满分 10", "of 10"),
     "s": Term("秒", "s"),
     "deg": Term("°", "°"),
     "degrees": Term("°", "°"),

@@ -21,6 +21,7 @@ from data.contract import (
     KeyFrame,
     Measure,
     ModelVersion,
+    Moment,
     NotScored,
     Quality,
     Score,
@@ -221,6 +222,34 @@ def exhibit() -> Exhibit:
     return Exhibit(
         speech_segments=((0.6, spoken[10].end_s), (spoken[11].start_s, 11.0), (12.4, 22.8)),
         level=Curve(name="level", unit="dBFS", meaning="level", times_s=at, values=tuple(level)),
+        delivery=(
+            Curve(
+                name="fluency",
+                unit="of 10",
+                meaning="score",
+                times_s=(0.6, 11.0, 12.4, 22.8),
+                values=(7.5, 7.5, 4.0, 4.0),
+            ),
+        ),
+        moments=(
+            Moment(
+                start_s=12.4,
+                end_s=22.8,
+                scores={"fluency": 40.0},
+                difference=-17.5,
+                measures=(
+                    Measure(
+                        part="speech",
+                        name="articulation_rate",
+                        value=1.5,
+                        unit="syllables/s",
+                        meaning="rate",
+                        reference_low=2.3,
+                        reference_high=4.2,
+                    ),
+                ),
+            ),
+        ),
         expression=(
             Curve(name="smile", unit="1", meaning="smile", times_s=at, values=tuple(faces)),
             Curve(name="head_yaw", unit="deg", meaning="turn", times_s=at, values=tuple(yaw)),
@@ -243,6 +272,18 @@ def still() -> str:
 @pytest.fixture(scope="module")
 def html() -> str:
     return render_report(scorecard(), exhibit(), names=NAMES)
+
+
+def test_a_moment_says_where_it_is_how_far_off_and_what_was_unusual(html: str) -> None:
+    section = html.split("Moments furthest from the whole answer")[1].split("Key frames")[0]
+    text = " ".join(unescape(re.sub(r"<[^>]+>", " ", section)).split())
+    for said in ("0:12", "拉低", "below", "1.8", "流利度", "4.0", "1.5", "2.3 – 4.2"):
+        assert said.replace(" ", "") in text.replace(" ", "")
+
+
+def test_scores_over_time_are_drawn_from_0_to_10(html: str) -> None:
+    track = html.split("Fluency over time")[1].split("</svg>")[0]
+    assert "M25.0,25.0L458.3,25.0L516.7,60.0L950.0,60.0" in track
 
 
 def test_a_score_of_78_4_points_reads_7_8_of_ten() -> None:
