@@ -97,7 +97,7 @@ def recognise(
         list[Path], typer.Argument(exists=True, help="Media files; with --compare, one folder.")
     ],
     compare: Annotated[
-        bool, typer.Option(help="Every recogniser present on a folder with transcripts.csv.")
+        bool, typer.Option(help="Every recogniser present, on a folder with transcripts.")
     ] = False,
     language: Annotated[str, typer.Option(help="Expected: zh, en.")] = "zh",
     most: Annotated[int | None, typer.Option(min=1, help="Clips, a like number a speaker.")] = None,

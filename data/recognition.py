@@ -14,6 +14,7 @@ from scipy import stats
 import configs
 from data import confidence
 from data.contract import SAMPLE_RATE, Transcript
+from data.corpora import transcribed
 from data.listening import Listener, Listening
 from data.normalise import Errors, errors, pieces
 from data.recognisers import Candidate, recogniser
@@ -31,24 +32,15 @@ class Clip:
 
 
 def clips(folder: Path, *, language: str, most: int | None = None) -> list[Clip]:
-    """The recordings of a folder; a part of them, a like number of each speaker, if `most`.
+    """The recordings that `transcribed.read` finds in a folder; of `most`, a part of them.
 
-    `transcripts.csv` (file, speaker, transcript) names them, or `ratings.csv` (utt, speaker,
-    text) those in `audio`, as in speechocean762. Raises FileNotFoundError naming both.
+    A part has a like number of each speaker. Raises FileNotFoundError or BadTable.
     """
-    if (path := folder / "transcripts.csv").is_file():
-        table = pd.read_csv(path, dtype=str)
-        paths = [folder / name for name in table["file"]]
-        texts = table["transcript"]
-    elif (path := folder / "ratings.csv").is_file():
-        table = pd.read_csv(path, dtype=str)
-        paths = [folder / "audio" / f"{name}.opus" for name in table["utt"]]
-        texts = table["text"]
-    else:
-        raise FileNotFoundError(f"neither transcripts.csv nor ratings.csv in {folder}")
+    table = transcribed.read(folder)
+    columns = (table[name] for name in ("path", "person", "text"))
     found = [
-        Clip(path, speaker, text, language)
-        for path, speaker, text in zip(paths, table["speaker"], texts, strict=True)
+        Clip(Path(path), person, text, language)
+        for path, person, text in zip(*columns, strict=True)
     ]
     return _part(found, most) if most else found
 

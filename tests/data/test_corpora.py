@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data.corpora import speechocean762, zh_short_answer
+from data.corpora import speechocean762, transcribed, zh_short_answer
 from data.outcomes import BadTable
 
 ANSWER = {"q_id": 7, "question": "什么是栈？", "reference": "后进先出", "answer": "NA", "score": 1}
@@ -127,3 +127,47 @@ def test_the_whole_published_corpus_is_not_read_as_one_part(tmp_path):
         speechocean762.read(tmp_path)
     with pytest.raises(BadTable, match=r"scores-detail\.json do not tell of 1"):
         speechocean762.read(part)
+
+
+def common_voice(folder: Path, name: str, *sentences: str) -> None:
+    lines = [f"c{i}\tclip_{i}.mp3\t{text}\ttwenties" for i, text in enumerate(sentences)]
+    (folder / name).write_text("\n".join(["client_id\tpath\tsentence\tage", *lines]))
+
+
+def test_a_common_voice_manifest_is_read_from_its_test_part(tmp_path):
+    common_voice(tmp_path, "validated.tsv", "别的")
+    common_voice(tmp_path, "test.tsv", '他说："好', "NA", "")
+    found = transcribed.read(tmp_path)
+    assert found["text"].to_list() == ['他说："好', "NA"]
+    assert found["person"].to_list() == ["c0", "c1"]
+    assert found["path"].to_list()[1] == str(tmp_path / "clips" / "clip_1.mp3")
+
+
+def test_of_several_manifests_none_is_guessed(tmp_path):
+    common_voice(tmp_path, "mine.tsv", "a")
+    assert len(transcribed.read(tmp_path)) == 1
+    common_voice(tmp_path, "yours.tsv", "b")
+    with pytest.raises(BadTable, match=r"mine\.tsv, yours\.tsv; none is test\.tsv"):
+        transcribed.read(tmp_path)
+
+
+def test_a_table_of_transcripts_lacks_no_column_and_no_speaker(tmp_path):
+    (tmp_path / "transcripts.csv").write_text("file,speaker,transcript\na.wav,,您好\n")
+    with pytest.raises(BadTable, match=r"transcripts\.csv: person: .*row 2"):
+        transcribed.read(tmp_path)
+    (tmp_path / "transcripts.csv").write_text("file,transcript\na.wav,您好\n")
+    with pytest.raises(BadTable, match="no column speaker"):
+        transcribed.read(tmp_path)
+
+
+def test_rated_speech_with_its_text_is_transcribed_speech(tmp_path):
+    rows = [UTTERANCE, UTTERANCE | {"utt": "008", "text": None}]
+    pd.DataFrame(rows).to_csv(tmp_path / "ratings.csv", index=False)
+    found = transcribed.read(tmp_path)
+    assert found["text"].to_list() == ["None of it"]
+    assert found["path"].to_list() == [str(tmp_path / "audio" / "007.opus")]
+
+
+def test_a_folder_without_transcripts_says_what_it_needs(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"transcripts\.csv .*Common Voice"):
+        transcribed.read(tmp_path)
