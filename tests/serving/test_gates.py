@@ -203,7 +203,7 @@ def test_an_answer_of_which_too_much_was_not_recognised_is_not_judged_on_the_res
 
 def test_words_lost_in_a_loop_of_the_recogniser_ask_for_a_person(scorer, tmp_path, write_media):
     whole = open_recording(SAMPLE).waveform
-    loop = np.tile(whole[int(8.6 * RATE) : int(9.4 * RATE)], 24)
+    loop = np.tile(whole[int(8.6 * RATE) : int(10.2 * RATE)], 14)
     answer = np.concatenate([whole[: int(16.4 * RATE)], np.zeros(RATE, "f4"), loop])
     card = scorer.score(write_media(tmp_path / "loop.wav", answer), ENGLISH).scorecard
     assert card.transcript.text
