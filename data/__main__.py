@@ -18,7 +18,6 @@ from data.console import console as terminal
 if TYPE_CHECKING:
     from data.contract import Quality
     from data.listening import Listener
-    from data.recognition import Row
     from data.recording import Recording
 
 app = typer.Typer(help="Recording → features.", no_args_is_help=True, add_completion=False)
@@ -141,17 +140,17 @@ def _compare(listener: Listener, folder: Path, language: str, most: int | None) 
         heard = recognition.hear(candidate, listener, chosen, progress)
         found = recognition.numbers(heard)
         print(json.dumps({"folder": folder.name, "language": language, **found}))
-        summary.add_row(*_recogniser_row(recognition.row(heard), found))
+        summary.add_row(*_recogniser_row(found))
     terminal.print(summary, soft_wrap=False)
 
 
-def _recogniser_row(row: Row, found: Measured) -> list[str]:
+def _recogniser_row(found: Measured) -> list[str]:
     errors = found.get("calibration_error", {})
     return [
-        row.name,
-        f"{row.error_rate:.3f} ({row.low:.3f}–{row.high:.3f})",
-        f"{row.in_language:.3f} ({row.clips - row.other_language})",
-        f"{row.seconds_per_s:.3f}",
+        found["name"],
+        f"{found['error_rate']:.3f} ({found['low']:.3f}–{found['high']:.3f})",
+        f"{found['in_language']:.3f} ({found['clips'] - found['other_language']})",
+        f"{found['seconds_per_s']:.3f}",
         *(f"{errors[name]:.3f}" if errors else "–" for name in ("raw", "calibrated")),
     ]
 

@@ -10,33 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import configs
 from data.assets import AssetUnavailable, cache_folder
-from data.contract import SAMPLE_RATE, Transcript, Word
+from data.contract import SAMPLE_RATE, Word
 from data.listening import Listener, Listening, ListeningConfig, Window
-from data.transcript import Recogniser, TranscriptConfig, recognised, simplified
+from data.transcript import Recogniser, TranscriptConfig, simplified
 
 
-class Recognises(Protocol):
-    """Listening → words."""
-
-    @property
-    def identity(self) -> str:
-        """Weights and settings in one word."""
-
-    def transcribe(
-        self,
-        listening: Listening,
-        *,
-        expected: str | None = None,
-        hotwords: Sequence[str] = (),
-    ) -> Transcript:
-        """Words of the whole recording, as `Recogniser.transcribe` gives them."""
-
-
-def recogniser(listener: Listener, config: TranscriptConfig | None = None) -> Recognises:
+def recogniser(listener: Listener, config: TranscriptConfig | None = None) -> Recogniser:
     """The one that configs/transcript.yaml names. Raises AssetUnavailable naming what it lacks."""
     config = config or configs.load("transcript", TranscriptConfig)
     if config.recogniser != "whisper":
@@ -92,8 +75,8 @@ def present(folder: Path | None = None) -> list[Candidate]:
     """
     chosen = configs.load("transcript", TranscriptConfig)
     shared = {"recogniser": "whisper", "folder": ""}
-    found = [Candidate("whisper-base", chosen.model_copy(update=shared))]
-    found[0] = Candidate(configs.load("listening", ListeningConfig).encoder, found[0].config)
+    listens = configs.load("listening", ListeningConfig).encoder
+    found = [Candidate(listens, chosen.model_copy(update=shared))]
     folder = folder or cache_folder() / "recognisers"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / "model.bin").is_file():
@@ -116,19 +99,11 @@ class OtherWhisper(Recogniser):
         listening = configs.load("listening", ListeningConfig, encoder=config.folder)
         super().__init__(Listener(listening), config)
 
-    def transcribe(
-        self,
-        listening: Listening,
-        *,
-        expected: str | None = None,
-        hotwords: Sequence[str] = (),
-    ) -> Transcript:
-        """As `Recogniser.transcribe`."""
-        own = self.listener.listen(listening.waveform)
-        return super().transcribe(own, expected=expected, hotwords=hotwords)
+    def _heard(self, listening: Listening) -> Listening:
+        return self.listener.listen(listening.waveform)
 
 
-class MandarinFirst:
+class MandarinFirst(Recogniser):
     """Paraformer or SenseVoice by sherpa-onnx.
 
     Neither says how sure it is of a word: each is as sure as `measured_error_rate` allows,
@@ -137,8 +112,7 @@ class MandarinFirst:
 
     def __init__(self, listener: Listener, config: TranscriptConfig) -> None:
         """Raises AssetUnavailable naming the package or the file that is absent."""
-        self.config = config
-        self._language = Recogniser(listener, config)
+        super().__init__(listener, config)
         model, tokens = map(str, _files(config.recogniser, Path(config.folder)))
         try:
             import sherpa_onnx
@@ -158,31 +132,10 @@ class MandarinFirst:
         """Folder and settings in one word."""
         return f"{self.config.recogniser}-{Path(self.config.folder).name}"
 
-    def transcribe(
-        self,
-        listening: Listening,
-        *,
-        expected: str | None = None,
-        hotwords: Sequence[str] = (),
-    ) -> Transcript:
-        """Words of the whole recording; neither recogniser takes hotwords."""
-        if not listening.windows:
-            return Transcript(text="", language="und", language_probability=0, source="recognised")
-        heard = self._language.language(listening)
-        language = max(heard, key=heard.__getitem__)
-        if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
-            language = expected
-        return recognised(
-            [word for window in listening.windows for word in self._words(window, listening)],
-            listening,
-            self.config,
-            language=language,
-            language_probability=min(1.0, heard.get(language, 0.0)),
-            dropped_s=0,
-            recogniser=self.identity,
-        )
-
-    def _words(self, window: Window, listening: Listening) -> list[Word]:
+    def _window_words(
+        self, window: Window, listening: Listening, language: str, hotwords: Sequence[str]
+    ) -> list[Word]:
+        """Neither recogniser takes a language or hotwords."""
         first, last = (round(at * SAMPLE_RATE) for at in (window.start_s, window.end_s))
         stream = self._model.create_stream()
         stream.accept_waveform(SAMPLE_RATE, listening.waveform[first:last])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +68,7 @@ class Heard:
     seconds: list[float]
     audio_s: float
 
-    @property
+    @cached_property
     def errors(self) -> list[Errors]:
         """Of each clip."""
         return [
@@ -168,10 +170,10 @@ def words(heard: Heard) -> confidence.Words | None:
     """Words of the clips taken for their own language; None where there are hardly any."""
     probability, wrong, units, speaker = [], [], [], []
     missed = 0
-    for clip, found in zip(heard.clips, heard.transcripts, strict=True):
+    for clip, found, misheard in zip(heard.clips, heard.transcripts, heard.errors, strict=True):
         if found.language != clip.language:
             continue
-        missed += errors(clip.text, found.text, clip.language).deleted
+        missed += misheard.deleted
         for piece in pieces(clip.text, found.words, clip.language):
             probability.append(float(np.mean([word.probability for word in piece.words])))
             wrong.append(min(piece.wrong, piece.units))
@@ -188,9 +190,9 @@ def words(heard: Heard) -> confidence.Words | None:
     )
 
 
-def numbers(heard: Heard) -> dict[str, object]:
+def numbers(heard: Heard) -> dict[str, Any]:
     """All of it for one line of JSON."""
-    found: dict[str, object] = asdict(row(heard))
+    found: dict[str, Any] = asdict(row(heard))
     if (said := words(heard)) is not None and len({*said.probability}) > 1:
         calibrated = confidence.left_out(said)
         bins = {

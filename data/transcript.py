@@ -100,6 +100,7 @@ class Recogniser:
             one is improbable
         hotwords : terms of the job in that language, for as many as `hotword_tokens` allows
         """
+        listening = self._heard(listening)
         if not listening.windows:
             return Transcript(text="", language="und", language_probability=0, source="recognised")
         heard = self.language(listening)
@@ -121,6 +122,10 @@ class Recogniser:
             dropped_s=sum(_speech_s(window, listening) for window in dropped),
             recogniser=self.identity,
         )
+
+    def _heard(self, listening: Listening) -> Listening:
+        """With the encoding that this recogniser reads."""
+        return listening
 
     def _window_words(
         self, window: Window, listening: Listening, language: str, hotwords: Sequence[str]
