@@ -78,11 +78,12 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def require_fit(manifest: Manifest, name: str) -> None:
-    """Raises ContractMismatch unless a version of `name` reads what this code computes."""
+def misfit(manifest: Manifest, name: str) -> str | None:
+    """Why this code cannot serve a version as `name`; None when it computes what it reads."""
     expected = FEATURE_SETS[name].id if name in FEATURE_SETS else manifest.feature_set
-    if manifest.name != name or manifest.feature_set != expected:
-        raise ContractMismatch(
-            f"{name}: the version was trained on features {manifest.feature_set!r}, this code "
-            f"computes {expected!r}. Retrain it, or deploy the code it was trained with."
-        )
+    if manifest.name == name and manifest.feature_set == expected:
+        return None
+    return (
+        f"{name}: the version was trained on features {manifest.feature_set!r}, this code "
+        f"computes {expected!r}. Retrain it, or deploy the code it was trained with."
+    )

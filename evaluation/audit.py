@@ -17,7 +17,7 @@ import pandas as pd
 from data.contract import ContractMismatch, Record
 from data.registry import MANIFEST, PREDICTIONS, read_manifest
 from evaluation.card import Impact, Metric, read_card
-from evaluation.rows import ABOVE_MEDIAN, FORMULAS, PAIRS, Intervals, filled, impact_rows, tables
+from evaluation.rows import ABOVE_MEDIAN, FORMULAS, Intervals, filled, impact_rows, tables
 
 TOLERANCE = 0.0006
 """Another library or processor moves no number by more."""
@@ -81,18 +81,11 @@ def _checked(row: Metric, predictions: pd.DataFrame, intervals: Intervals) -> Ch
     if row.type not in FORMULAS:
         return Checked(row.type, row.target, row.slice, _numbers(row, METRIC_FIELDS))
     try:
-        again = filled(_cleared(row), predictions, intervals)
+        again = filled(row, predictions, intervals)
     except KeyError:  # a column that the row needs is gone, so nothing shows it
         again = Metric(type=row.type, target=row.target)
     stated, recomputed = (_numbers(one, METRIC_FIELDS) for one in (row, again))
     return Checked(row.type, row.target, row.slice, stated, recomputed)
-
-
-def _cleared(row: Metric) -> Metric:
-    """The row without its numbers, so that none of them is compared with itself."""
-    baselines = dict.fromkeys(row.baseline) if row.type in PAIRS else {}
-    numbers = {"value": None, "low": None, "high": None, "n": None, "human_ceiling": None}
-    return row.model_copy(update={**numbers, "baseline": baselines})
 
 
 def _checked_impact(stated: tuple[Impact, ...], predictions: pd.DataFrame) -> Iterator[Checked]:

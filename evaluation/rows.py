@@ -65,8 +65,15 @@ class Intervals:
         return self.half_width[target]
 
 
+NO_NUMBERS: Mapping[str, Any] = {
+    **dict.fromkeys(("value", "low", "high", "human_ceiling")),
+    "baseline": {},
+}
+"""What a row stated before counts for nothing: no number is compared with itself."""
+
+
 def filled(row: Metric, predictions: pd.DataFrame, intervals: Intervals | None = None) -> Metric:
-    """The row with value, interval, n, baselines and human ceiling from the predictions.
+    """The row with value, interval, n, baselines and human ceiling from the predictions alone.
 
     What has no value is None, and the note says why.
     intervals : needed by rows of type `coverage` and `half_width`
@@ -74,11 +81,10 @@ def filled(row: Metric, predictions: pd.DataFrame, intervals: Intervals | None =
     """
     chosen = _chosen(predictions, row)
     known = chosen[chosen[["rating", "score"]].notna().all(axis=1)]
-    numbers: dict[str, Any] = {"n": known[row.unit].nunique()}
+    numbers: dict[str, Any] = {**NO_NUMBERS, "n": known[row.unit].nunique()}
     try:
         numbers |= FORMULAS[row.type](known, row, intervals or Intervals())
     except UndefinedMetric as reason:
-        numbers |= {"value": None, "low": None, "high": None}
         numbers["note"] = "; ".join(filter(None, (row.note, str(reason))))
     if metric := PAIRS.get(row.type):
         numbers["baseline"] = {

@@ -25,9 +25,9 @@ from data.registry import (
     CARD_MARKDOWN,
     NAMES,
     RegistryConfig,
+    misfit,
     read_manifest,
     registry,
-    require_fit,
 )
 
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -179,7 +179,8 @@ def _shown(address: str) -> str:
 
 def _manifest(folder: Path, name: str) -> Manifest:
     manifest = read_manifest(folder)
-    require_fit(manifest, name)
+    if reason := misfit(manifest, name):
+        raise ContractMismatch(reason)
     if manifest.artifact:
         got = file_sha256(folder / manifest.artifact)
         if got != manifest.sha256:

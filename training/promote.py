@@ -17,8 +17,8 @@ from mlflow import MlflowClient
 from pydantic import Field
 
 import configs
-from data.contract import ContractMismatch, Record, UndefinedMetric
-from data.registry import PREDICTIONS, read_manifest, require_fit
+from data.contract import Record, UndefinedMetric
+from data.registry import PREDICTIONS, misfit, read_manifest
 from evaluation import agreement, fairness
 from evaluation.agreement import Floats
 from evaluation.card import missing, read_card
@@ -62,9 +62,7 @@ def promote(name: str, version: str, config: PromotionConfig | None = None) -> V
     config = config or configs.load("promotion", PromotionConfig)
     client = connect()
     folder = download(client, name, version)
-    try:
-        require_fit(read_manifest(folder), name)
-    except ContractMismatch as reason:
+    if reason := misfit(read_manifest(folder), name):
         return Verdict(False, (f"a service of this code could not load it: {reason}",))
     if gaps := missing(read_card(folder)):
         return Verdict(False, (f"its card has empty fields: {', '.join(gaps)}",))
@@ -181,10 +179,8 @@ def _too_few_in_common(
     both: pd.DataFrame, ours: pd.DataFrame, theirs: pd.DataFrame, config: PromotionConfig
 ) -> str | None:
     """Why the rows that both versions were held out on cannot decide; None when they can."""
-    people, of = (
-        both["person"].nunique(),
-        min(ours["person"].nunique(), theirs["person"].nunique()),
-    )
+    people = both["person"].nunique()
+    of = min(ours["person"].nunique(), theirs["person"].nunique())
     if people >= config.min_group and people >= config.common_share * of:
         return None
     return (

@@ -38,9 +38,9 @@ from data.registry import (
     CARD_MARKDOWN,
     MANIFEST,
     PREDICTIONS,
+    misfit,
     read_manifest,
     registry,
-    require_fit,
 )
 from evaluation.agreement import Estimate
 from evaluation.card import Card, Change, missing, not_applicable, read_card
@@ -205,17 +205,9 @@ def register(
     with nullcontext(active) if active else tracked(f"publish-{manifest.name}") as run:
         mlflow.log_metrics(metrics or {})
         number = _create_version(client, folder, run.info, tags or {})
-    if champion(client, manifest.name) is None and _fits(manifest):
+    if champion(client, manifest.name) is None and not misfit(manifest, manifest.name):
         client.set_registered_model_alias(manifest.name, CHAMPION, number)
     return number
-
-
-def _fits(manifest: Manifest) -> bool:
-    try:
-        require_fit(manifest, manifest.name)
-    except ContractMismatch:
-        return False
-    return True
 
 
 STARTER_TAG = "starter"
