@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from itertools import chain, repeat
 from typing import Protocol, TypeVar
 
 from data.assets import AssetUnavailable
@@ -24,7 +23,7 @@ from serving.metrics import Metrics
 from serving.pulse import Pulse
 from serving.settings import ServingConfig
 from serving.store import Store
-from serving.workflow import RETRY_S, Queue, Score, Worker
+from serving.workflow import Queue, Score, Worker
 
 LEAVE_S = 30
 """A worker that is asked to stop finishes what it scores, this long at most."""
@@ -205,14 +204,11 @@ def patiently(
     note : told each time why it has to wait
     Raises an error of AWAY once `stopping` is set.
     """
-    for wait_s in chain(RETRY_S, repeat(RETRY_S[-1])):
-        try:
-            return load()
-        except AWAY as error:
-            note(_unavailable(error))
-            if stopping.wait(wait_s):
-                raise
-    raise AssertionError("the pauses never end")
+
+    def missing(error: Exception) -> Problem | None:
+        return _unavailable(error) if isinstance(error, AWAY) else None
+
+    return workflow.patiently(load, stopping, missing, note)
 
 
 def _unavailable(error: Exception) -> Problem:

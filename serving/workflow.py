@@ -26,6 +26,7 @@ from serving.store import DATABASE_AWAY, Attempt, Store
 from serving.vault import FULL
 
 Done = TypeVar("Done")
+Missing = TypeVar("Missing")
 Score = Callable[[Path, ScoreRequest], Scored]
 
 APPLICATION = "interview-scoring"
@@ -53,6 +54,30 @@ def prepare(config: ServingConfig) -> None:
         with create_engine(url).connect() as connection:
             connection.execute(sa.text("SELECT 1"))
     DBOS.migrate(url)
+
+
+def patiently(
+    act: Callable[[], Done],
+    stopping: threading.Event,
+    missing: Callable[[Exception], Missing | None],
+    note: Callable[[Missing], None],
+) -> Done:
+    """What `act` gives, asked for again while what it needs is away.
+
+    missing : what is away, or nothing where the error is a fault: that is raised at once
+    note : told each time what it has to wait for
+    Raises the last error once `stopping` is set.
+    """
+    for pause_s in chain(RETRY_S, repeat(RETRY_S[-1])):
+        try:
+            return act()
+        except Exception as error:
+            if not (what := missing(error)):
+                raise
+            note(what)
+            if stopping.wait(pause_s):
+                raise
+    raise AssertionError("the pauses never end")
 
 
 class Away(Exception):
@@ -147,7 +172,7 @@ class Worker:
         """
         try:
             tried = self._patiently(lambda: self._try_now(score_id))
-        except Away:
+        except (Away, *DATABASE_AWAY):
             return True
         self._note("")
         return tried
@@ -181,17 +206,7 @@ class Worker:
         return True
 
     def _patiently(self, act: Callable[[], Done]) -> Done:
-        """What `act` gives, asked for again while storage is away. Raises Away when stopped."""
-        for pause_s in chain(RETRY_S, repeat(RETRY_S[-1])):
-            try:
-                return act()
-            except Exception as error:
-                if not (missing := self._missing(error)):
-                    raise
-                self._note(missing)
-                if self._stopping.wait(pause_s):
-                    raise Away(missing) from error
-        raise AssertionError("the pauses never end")
+        return patiently(act, self._stopping, self._missing, self._note)
 
     def _missing(self, error: Exception) -> str:
         """What is away for now; empty where the error is a fault that counts as a try."""

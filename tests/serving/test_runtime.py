@@ -224,7 +224,7 @@ def test_a_registry_or_weights_away_at_start_are_asked_for_again_and_named_meanw
     error: Exception,
     code: str,
 ) -> None:
-    monkeypatch.setattr("serving.runtime.RETRY_S", (0.01,))
+    monkeypatch.setattr("serving.workflow.RETRY_S", (0.01,))
     back = threading.Event()
 
     def champions() -> Mapping[str, Version]:
