@@ -471,7 +471,10 @@ EYES = (0.18, 0.48)
 """Top and bottom of the band of a face that holds eyes and brows, in shares of its height."""
 
 
-_CHANGED = round(0.97 * 32 * 32)
+_EYES_SIDE = 32
+"""Points along each side of the eyes' picture that is compared."""
+
+_CHANGED = round(0.97 * _EYES_SIDE**2)
 """The picture of the eyes changed when more than three in a hundred of its points did."""
 
 
@@ -489,7 +492,9 @@ def _eyes(luma: Image, box: tuple[float, float, float, float] | None) -> Floats:
     crop = luma[rows, columns]
     if crop.size == 0:
         crop = luma
-    return np.asarray(cv2.resize(crop, (32, 32), interpolation=cv2.INTER_AREA), dtype=np.float64)
+    return np.asarray(
+        cv2.resize(crop, (_EYES_SIDE, _EYES_SIDE), interpolation=cv2.INTER_AREA), dtype=np.float64
+    )
 
 
 def _luma(image: Image) -> float:
@@ -639,11 +644,16 @@ def expression_measures(
     measures |= _levels({name: column[seen] for name, column in table.items()}, config)
     measures |= _gaze(table, seen, config)
     measures |= _head(table, config)
-    if series.missed_share <= config.max_missed_share:
+    if shows_quick_moves(series, config):
         measures |= _nods_and_shakes(table, seen, config)
         if series.offered_hz >= config.blink_min_rate_hz:
             measures |= _blinks(table, seen, config)
     return measures
+
+
+def shows_quick_moves(series: ExpressionSeries, config: ExpressionConfig) -> bool:
+    """Whether nods, shakes and blinks can be told: hardly a change was left unlooked at."""
+    return series.missed_share <= config.max_missed_share
 
 
 def _levels(table: dict[str, Floats], config: ExpressionConfig) -> dict[str, float]:
@@ -861,8 +871,8 @@ def _moments(
         for t in nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)
     ]
     fastest = [moment for moment in _fastest(times, table) if moment[1] > config.movement_at_deg_s]
-    told_apart = series.missed_share <= config.max_missed_share
-    moved = ("nod", "deg", nods) if nods and told_apart else ("head_movement", "deg/s", fastest)
+    nodded = nods and shows_quick_moves(series, config)
+    moved = ("nod", "deg", nods) if nodded else ("head_movement", "deg/s", fastest)
     return [
         ("smile", "1", smiles),
         ("look_away", "s", sorted(away, key=lambda moment: -moment[1])),

@@ -95,8 +95,9 @@ def speech_features(
         for stretch in _stretches(window, listening.segments, ends_s, config):
             inside = _clipped(listening.segments, stretch)
             stretches.append(stretch)
-            apart.append(measures(inside, sound, config))
-            rows.append(_row(window, stretch, apart[-1]))
+            delivered = measures(inside, sound, config)
+            apart.append(delivered)
+            rows.append(_row(window, stretch, delivered))
     response_s = listening.segments[-1][1] - listening.segments[0][0]
     measured = {
         **measures(listening.segments, sound, config),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from data import language
 from data.contract import LANGUAGE_MEASURES, NotScored, Score, Transcript
 from data.jobs import LANGUAGES, Job, Question
@@ -133,4 +135,4 @@ def _with_others(job: Job, asked: str, outcome: Outcome) -> Outcome:
         for name in job.competencies
         if name != asked
     )
-    return Outcome(outcome.scores, outcome.not_scored + others, outcome.measures)
+    return replace(outcome, not_scored=outcome.not_scored + others)

@@ -29,7 +29,7 @@ from data.contract import (
 )
 from data.jobs import LANGUAGES, competencies, jobs
 from serving.scoring import ScoringConfig
-from serving.terms import Names, Term, meaning, sentence, term, why_not
+from serving.terms import OF_TEN, Names, Term, meaning, sentence, term, why_not
 
 PAGES = Path(__file__).parent / "pages"
 
@@ -45,9 +45,6 @@ cut after the second."""
 
 LEVEL_DEPTH_DB = 50
 """From the loudest moment down to the bottom of the level curve."""
-
-OF_TEN = "of 10"
-"""Unit of a curve of scores."""
 
 CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""

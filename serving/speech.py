@@ -12,6 +12,7 @@ from data.speech import SpeechFeatures
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
+from serving.terms import OF_TEN
 
 SHOWN = ("articulation_rate", "pause_ratio", "longest_pause", "f0_range")
 """Measures shown beside every speech score; the rest are in the scorecard's list."""
@@ -44,7 +45,7 @@ def score_speech(
         ),
         measures=measured,
         course=tuple(_course(heard, names, points)),
-        moments=_moments(heard, names, points - scores, points, version, config),
+        moments=_moments(heard, points, scores, version, config),
     )
 
 
@@ -65,19 +66,19 @@ def _course(
     for j, name in enumerate(names[:DRAWN]):
         values = tuple(round(float(p) / 10, 2) for p in points[:, j] for _ in range(2))
         meaning = "score of each stretch of speech by itself"
-        yield Curve(name=name, unit="of 10", meaning=meaning, times_s=times_s, values=values)
+        yield Curve(name=name, unit=OF_TEN, meaning=meaning, times_s=times_s, values=values)
 
 
 def _moments(
     heard: SpeechFeatures,
-    names: list[str],
-    differences: npt.NDArray[np.float64],
     points: npt.NDArray[np.float64],
+    scores: npt.NDArray[np.float64],
     version: LoadedVersion,
     config: ScoringConfig,
 ) -> tuple[Moment, ...]:
     """The stretches that pulled the scores down or up the most, in order of time."""
-    mean = differences.mean(axis=1)
+    names = [target.name for target in version.manifest.targets]
+    mean = (points - scores).mean(axis=1)
     order = np.argsort(mean)
     chosen = {*order[:MOMENTS].tolist(), *order[-MOMENTS:].tolist()}
     return tuple(

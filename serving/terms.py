@@ -16,6 +16,10 @@ class Term(NamedTuple):
     en: str
 
 
+OF_TEN = "of 10"
+"""Unit of a curve of scores."""
+
+
 def term(key: str, names: Names | None = None) -> Term:
     """What people read for `key`: the caller's names first, then TERMS, else the key itself.
 
@@ -110,7 +114,7 @@ TERMS = {
     "own_acts": Term("本人行动", "Own actions told"),
     # units
     "1": Term("", ""),
-    "of 10": Term("分，满分 10", "of 10"),
+    OF_TEN: Term("分，满分 10", "of 10"),
     "s": Term("秒", "s"),
     "deg": Term("°", "°"),
     "degrees": Term("°", "°"),

@@ -462,19 +462,19 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     points = np.clip(head_points(version, manifest, rated.rows), 0, 100)
     scores = by_utterance(points, rated.owner, rated.durations_s, everyone)
     adult = (rated.table["age_group"] == "adult").to_numpy()
-    groups = {"all": everyone, "adults": np.flatnonzero(adult)}
+    people = {"all": everyone, "adults": np.flatnonzero(adult)}
+    groups = {name: rows for name, rows in people.items() if len(rows)}
+    medians = rated.median()
     names = [target.name for target in manifest.targets]
     if not set(names) & set(rated.aspects):
         raise BadTable(f"{data} rates {', '.join(rated.aspects)}; the version gives {names}")
     judged = []
     for aspect in (name for name in names if name in rated.aspects):
-        j, rating = names.index(aspect), rated.median()[:, rated.aspects.index(aspect)]
+        j, rating = names.index(aspect), medians[:, rated.aspects.index(aspect)]
         for metric in (agreement.pearson, agreement.spearman, agreement.mae):
-            for people, rows in groups.items():
-                if not len(rows):
-                    continue
+            for group, rows in groups.items():
                 estimate = agreement.interval(
                     metric, rating[rows], scores[rows, j], by=rated.people[rows]
                 )
-                judged.append(Judged.of(metric.__name__, aspect, people, estimate))
+                judged.append(Judged.of(metric.__name__, aspect, group, estimate))
     return judged
