@@ -25,14 +25,18 @@ app = typer.Typer(help="Recording → features.", no_args_is_help=True, add_comp
 
 @app.command()
 def setup() -> None:
-    """Check the system libraries and fetch the pretrained weights, each once."""
+    """Check the system libraries, fetch the pretrained weights and build the graph, each once."""
     from data import system
     from data.assets import AssetsConfig, fetch
+    from data.encoder import graph_file
+    from data.listening import ListeningConfig, encoder_folder
 
     if installed := system.ensure():
         terminal.print(f"installed {', '.join(installed)}")
     for name in configs.load("assets", AssetsConfig).assets:
         fetch(name)
+    listening = configs.load("listening", ListeningConfig)
+    graph_file(encoder_folder(listening), listening.compute_type)
 
 
 @app.command()
@@ -67,13 +71,16 @@ def _speech(
     from data.listening import Listener
     from data.recording import audio_quality
     from data.speech import speech_features
+    from data.transcript import Recogniser
 
     if recording.waveform is None:
         return quality, [], {"problem": recording.audio_problem}
-    listening = Listener().listen(recording.waveform)
+    listener = Listener()
+    listening = listener.listen(recording.waveform)
     segments = list(listening.segments)
     known = audio_quality(recording.waveform, segments)
-    return quality.model_copy(update=known), segments, speech_features(listening).measures
+    measured = speech_features(listening, Recogniser(listener).decode(listening)).measures
+    return quality.model_copy(update=known), segments, measured
 
 
 def _expression(recording: Recording, quality: Quality) -> tuple[Quality, Measured]:

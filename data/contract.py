@@ -123,6 +123,8 @@ class Transcript(Record):
     language : ISO 639-1 code, `und` where there was no speech or it cannot be told
     language_probability : of recognised words as the recogniser gives it; of supplied ones
         the share of the text that is written in that language
+    language_shares : of the time that is spoken, the share in zh and the share in what is
+        not; empty where it was not told apart, as in any third language
     source : `recognised` or `supplied` (given by the caller)
     confidence : mean word probability, calibrated where the language is; None when supplied
     error_rate : errors to expect a unit that was said (characters of zh, words of en); None
@@ -136,6 +138,7 @@ class Transcript(Record):
     words: tuple[Word, ...] = ()
     language: str
     language_probability: float = Field(ge=0, le=1)
+    language_shares: dict[str, float] = {}
     confidence: float | None = None
     error_rate: float | None = Field(default=None, ge=0, le=1)
     speech_s: float = Field(default=0, ge=0)
@@ -360,25 +363,45 @@ SPEECH_MEASURES = (
     ),
 )
 
+WORD_MEASURES = (
+    Column("word_confidence", "1", "mean log probability of the words, as the recogniser has it"),
+    Column("word_confidence_low", "1", "log probability of the least probable word"),
+    Column("word_confidence_spread", "1", "standard deviation of the log probabilities"),
+    Column("unsure_words", "1", "share of words less probable than .5"),
+    Column("sure_words", "1", "share of words more probable than .9"),
+    Column("word_rate", "1/s", "words a second of the stretch"),
+    Column("word_length", "1/s", "characters a second of speech in the stretch"),
+    Column("log_words", "1", "log of one more than the words"),
+    Column("log_duration", "1", "log of the seconds"),
+    Column("log_language", "1", "log probability of the language they are taken for"),
+)
+"""How clearly Whisper heard the words: the less like others they are pronounced, the less
+sure it is. Nobody is shown them; `word_confidence` of a stretch without words is log .01."""
+
 SPEECH_STATISTICS = {
     "mean": "mean",
     "std": "standard deviation",
     "change": "mean absolute change from one output (20 ms) to the next",
-    "low": "10th percentile",
-    "high": "90th percentile",
 }
+
+SPEECH_LAYERS = (2, 3, 4, 5, 6)
+"""Of the encoder, the last normalised; the first tells little that these do not."""
 
 SPEECH = FeatureSet(
     "speech",
-    1,
+    2,
     tuple(
-        Column(f"encoder_{statistic}_{i}", "1", f"{meaning} over a stretch of encoder output {i}")
+        Column(
+            f"layer_{layer}_{statistic}_{i}",
+            "1",
+            f"{meaning} over a stretch of output {i} of the encoder's layer {layer}",
+        )
+        for layer in SPEECH_LAYERS
         for statistic, meaning in SPEECH_STATISTICS.items()
         for i in range(ENCODER_WIDTH)
     )
-    + tuple(
-        column for column in SPEECH_MEASURES if column.name not in ("f0_level", "filled_pauses")
-    ),
+    + tuple(c for c in SPEECH_MEASURES if c.name not in ("f0_level", "filled_pauses"))
+    + WORD_MEASURES,
 )
 """One row a stretch. The level of F0 is left out, since it tells a man's voice from a
 woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 0."""
@@ -397,6 +420,17 @@ class Target(Record):
     half_width: float = Field(ge=0)
 
 
+class Widening(Record):
+    """Intervals are `factor` times as wide where a measure of the signal is below an edge.
+
+    measure : field of Quality
+    """
+
+    measure: str
+    below: float
+    factor: float = Field(ge=1)
+
+
 class Manifest(Record):
     """`version.json` of a registered version: what serving needs to use it, or refuse it.
 
@@ -408,6 +442,8 @@ class Manifest(Record):
         (settings: `read_aloud`, `course_exam`, `interview`); a score given
         elsewhere is provisional, with `provisional_reason`
     language_bound : True when a score in another language is not given at all
+    widenings : of its intervals where the signal is poor; the largest that applies
+    listened_with : encoder and settings its features come from; empty where there is none
     """
 
     schema_version: Literal[1] = 1
@@ -424,6 +460,8 @@ class Manifest(Record):
         default={}, description="measure -> 10th and 90th percentile of the people learned from"
     )
     references_source: str = ""
+    widenings: tuple[Widening, ...] = ()
+    listened_with: str = ""
     learned_from: str
     created_at: str
 

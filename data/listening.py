@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,7 +24,8 @@ from scipy.ndimage import median_filter
 
 import configs
 from data import assets
-from data.contract import SAMPLE_RATE, Record
+from data.contract import SAMPLE_RATE, SPEECH_LAYERS, Record
+from data.encoder import GRAPH, Encoder, Precision
 from data.recording import Waveform
 
 ENCODER_RATE = 50
@@ -37,7 +39,7 @@ class ListeningConfig(Record):
     """configs/listening.yaml."""
 
     encoder: str = Field(description="asset name, or a folder with a CTranslate2 Whisper")
-    compute_type: str
+    compute_type: Precision
     window_s: float = Field(gt=0, le=25, description="longest piece encoded at once")
     padding_s: float = Field(ge=0, description="silence behind each window")
     margin_s: float = Field(ge=0, description="sound kept before and after each window")
@@ -54,14 +56,14 @@ class ListeningConfig(Record):
 class Window:
     """A stretch of the recording and its encoder output.
 
-    encoding : (1, frames, width) as CTranslate2 keeps it, padding included
-    states : (outputs, width) float32 at ENCODER_RATE, only the stretch itself
+    encoding : (1, frames, width) of the last layer as CTranslate2 keeps it, padding included
+    states : (SPEECH_LAYERS, outputs, width) at ENCODER_RATE, only the stretch itself
     """
 
     start_s: float
     end_s: float
     encoding: ctranslate2.StorageView
-    states: npt.NDArray[np.float32]
+    states: npt.NDArray[np.float16]
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,14 @@ class Listening:
 def identity(config: ListeningConfig | None = None) -> str:
     """Encoder and settings in one word: what features and caches depend on."""
     config = config or configs.load("listening", ListeningConfig)
-    digest = hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{config.model_dump_json()} {GRAPH}".encode()).hexdigest()[:8]
     return f"{Path(config.encoder).name}-{config.compute_type}-{digest}"
+
+
+def encoder_folder(config: ListeningConfig) -> Path:
+    """Folder of the Whisper that listens, fetched if need be."""
+    folder = Path(config.encoder)
+    return folder if folder.is_dir() else assets.fetch(config.encoder)
 
 
 class Listener:
@@ -92,8 +100,7 @@ class Listener:
         With two threads and another process on the machine, 40 s took 28 CPU s for 11.
         """
         self.config = config or configs.load("listening", ListeningConfig)
-        folder = Path(self.config.encoder)
-        self.folder = folder if folder.is_dir() else assets.fetch(self.config.encoder)
+        self.folder = encoder_folder(self.config)
         self.whisper = WhisperModel(
             str(self.folder),
             device="cpu",
@@ -101,6 +108,11 @@ class Listener:
             cpu_threads=1,
             local_files_only=True,
         )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Gives every layer, for the words and for the speech model."""
+        return Encoder(self.folder, self.config.compute_type)
 
     def listen(self, waveform: Waveform) -> Listening:
         """Segments and encoded windows; both empty where nobody speaks."""
@@ -127,14 +139,20 @@ class Listener:
         found = get_speech_timestamps(waveform, options)
         return tuple((part["start"] / SAMPLE_RATE, part["end"] / SAMPLE_RATE) for part in found)
 
-    def _encode(self, waveform: Waveform, stretch: Segment) -> Window:
+    def mel(self, waveform: Waveform, stretch: Segment) -> npt.NDArray[np.float32]:
+        """(bands, frames) of the stretch, with silence behind it; frames are even."""
         start_s, end_s = stretch
         piece = waveform[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)]
         silence = np.zeros(int(self.config.padding_s * SAMPLE_RATE), dtype=np.float32)
         mel = self.whisper.feature_extractor(np.concatenate([piece, silence]), padding=0)
-        mel = mel[:, : mel.shape[1] // 2 * 2]
-        encoding = self.whisper.encode(np.ascontiguousarray(mel))
-        states = np.array(encoding)[0, : max(1, round((end_s - start_s) * ENCODER_RATE))]
+        return np.ascontiguousarray(mel[:, : mel.shape[1] // 2 * 2])
+
+    def _encode(self, waveform: Waveform, stretch: Segment) -> Window:
+        start_s, end_s = stretch
+        layers = self.encoder(self.mel(waveform, stretch))
+        outputs = max(1, round((end_s - start_s) * ENCODER_RATE))
+        states = layers[np.array(SPEECH_LAYERS) - 1, :outputs].astype(np.float16)
+        encoding = ctranslate2.StorageView.from_array(np.ascontiguousarray(layers[-1:]))
         return Window(start_s, end_s, encoding, states)
 
 

@@ -7,10 +7,12 @@ local folder; what is published for them is far better in Mandarin than Whisper 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import ctranslate2
 
 import configs
 from data.assets import AssetUnavailable, cache_folder
@@ -100,7 +102,15 @@ class OtherWhisper(Recogniser):
         super().__init__(Listener(listening), config)
 
     def _heard(self, listening: Listening) -> Listening:
-        return self.listener.listen(listening.waveform)
+        windows = tuple(
+            replace(window, encoding=self._encoding(listening, window))
+            for window in listening.windows
+        )
+        return replace(listening, windows=windows)
+
+    def _encoding(self, listening: Listening, window: Window) -> ctranslate2.StorageView:
+        mel = self.listener.mel(listening.waveform, (window.start_s, window.end_s))
+        return self.listener.whisper.encode(mel)
 
 
 class MandarinFirst(Recogniser):

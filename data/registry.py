@@ -23,6 +23,8 @@ MANIFEST = "version.json"
 CARD = "card.json"
 CARD_MARKDOWN = "card.md"
 PREDICTIONS = "predictions.csv"
+ROBUSTNESS = "robustness.csv"
+"""Beside the predictions of a version that was tried on worse recordings."""
 
 NAMES = ("speech", "expression", "competency", "weights")
 """The registered models; one recipe each."""

@@ -7,7 +7,7 @@ experts rated; the response's score is their mean weighted by duration.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -19,9 +19,18 @@ from scipy.signal import find_peaks
 from swift_f0 import SwiftF0
 
 import configs
-from data.contract import SAMPLE_RATE, SPEECH, SPEECH_MEASURES, Record, Transcript
+from data.contract import (
+    SAMPLE_RATE,
+    SPEECH,
+    SPEECH_MEASURES,
+    WORD_MEASURES,
+    Quality,
+    Record,
+    Word,
+)
 from data.listening import ENCODER_RATE, Listening, Segment, Window, cut_at_pauses
 from data.recording import Waveform
+from data.transcript import Decoded
 
 LEVEL_RATE = 100
 """Level values a second."""
@@ -46,16 +55,61 @@ class SpeechConfig(Record):
     nucleus_floor_db: float = Field(gt=0, description="nuclei lie this near the loudest, dB")
 
 
+class SpeechLimits(Record):
+    """configs/speech_limits.yaml: beyond them delivery is not judged."""
+
+    min_speech_s: float = Field(ge=0)
+    min_snr_db: float
+    min_bandwidth_hz: float = Field(ge=0)
+    max_clipping_ratio: float = Field(ge=0, le=1)
+
+
+def unfit_for_speech(
+    quality: Quality, limits: SpeechLimits | None = None
+) -> tuple[str, str] | None:
+    """(code, sentence) when the sound is too poor to judge delivery; None when it serves."""
+    limits = limits or configs.load("speech_limits", SpeechLimits)
+    speech_s = quality.speech_s or 0.0
+    if speech_s == 0:
+        return "silence", "Nobody speaks in the recording."
+    if speech_s < limits.min_speech_s:
+        return (
+            "too_little_speech",
+            f"{speech_s:.1f} s of speech; {limits.min_speech_s:g} s are needed.",
+        )
+    if quality.snr_db is not None and quality.snr_db < limits.min_snr_db:
+        return (
+            "too_noisy",
+            f"Speech is {quality.snr_db:.0f} dB above the background; "
+            f"{limits.min_snr_db:g} dB are needed.",
+        )
+    if quality.bandwidth_hz is not None and quality.bandwidth_hz < limits.min_bandwidth_hz:
+        return (
+            "too_narrow",
+            f"The sound reaches {quality.bandwidth_hz:.0f} Hz; "
+            f"{limits.min_bandwidth_hz:g} Hz are needed.",
+        )
+    if quality.clipping_ratio is not None and quality.clipping_ratio > limits.max_clipping_ratio:
+        return (
+            "clipped",
+            f"{100 * quality.clipping_ratio:.1f} % of the samples are clipped; at most "
+            f"{100 * limits.max_clipping_ratio:g} % may be.",
+        )
+    return None
+
+
 @dataclass(frozen=True)
 class SpeechFeatures:
     """What a response sounds like.
 
     rows : (stretches, SPEECH width) float32, one row for each of `stretches`
+    waveforms : of each stretch, level-normalised
     stretch_measures : SPEECH_MEASURES of each stretch but filled pauses
     measures : SPEECH_MEASURES name -> value in its unit, None where it has none
     """
 
     rows: npt.NDArray[np.float32]
+    waveforms: tuple[Waveform, ...]
     stretches: tuple[Segment, ...]
     measures: dict[str, float | None]
     stretch_measures: tuple[dict[str, float | None], ...] = ()
@@ -75,39 +129,56 @@ class Pitch:
 
 
 def speech_features(
-    listening: Listening, transcript: Transcript | None = None, sound: Sound | None = None
+    listening: Listening, decoded: Decoded, sound: Sound | None = None, *, sentences: bool = True
 ) -> SpeechFeatures:
     """Rows for the head and measures for people; no rows where nobody speaks.
 
-    transcript : recognised words with times. Sentences that they end are stretches of
-        their own, and filled pauses are counted in them; without words an answer is taken
-        for one sentence, as the rated utterances are, and filled pauses are None
+    decoded : by the Whisper that listens. Filled pauses are counted in its words, and are
+        None without any
     sound : of this listening, where it was computed beside the words
+    sentences : whether sentences that the words end are stretches of their own; a rated
+        utterance is one, however it is read
     """
     config = configs.load("speech_measures", SpeechConfig)
-    ends_s = sentence_ends(transcript)
+    ends_s = sentence_ends(decoded.words) if sentences else []
     if not listening.segments:
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
-        return SpeechFeatures(nothing, (), dict.fromkeys(_NAMES))
+        return SpeechFeatures(nothing, (), (), dict.fromkeys(_NAMES))
     sound = sound or sound_of(listening)
-    stretches, rows, apart = [], [], []
-    for window in listening.windows:
-        for stretch in _stretches(window, listening.segments, ends_s, config):
-            inside = _clipped(listening.segments, stretch)
-            stretches.append(stretch)
-            delivered = measures(inside, sound, config)
-            apart.append(delivered)
-            rows.append(_row(window, stretch, delivered))
+    placed = [
+        (window, stretch)
+        for window in listening.windows
+        for stretch in _stretches(window, listening.segments, ends_s, config)
+    ]
+    stretches = tuple(stretch for _, stretch in placed)
+    rows, apart = [], []
+    for (window, stretch), words in zip(
+        placed, words_by_stretch(decoded.words, stretches), strict=True
+    ):
+        inside = _clipped(listening.segments, stretch)
+        delivered = measures(inside, sound, config)
+        heard = word_measures(words, inside, decoded.language_probability)
+        layers = _layers(window, stretch)
+        apart.append(delivered)
+        rows.append(_row(layers, {**delivered, **heard}))
     response_s = listening.segments[-1][1] - listening.segments[0][0]
     measured = {
         **measures(listening.segments, sound, config),
-        "filled_pauses": filled_pauses_per_minute(transcript, response_s),
+        "filled_pauses": filled_pauses_per_minute(decoded.words, response_s),
     }
-    return SpeechFeatures(np.stack(rows), tuple(stretches), measured, tuple(apart))
+    waveforms = tuple(
+        listening.waveform[int(start_s * SAMPLE_RATE) : int(end_s * SAMPLE_RATE)]
+        for start_s, end_s in stretches
+    )
+    return SpeechFeatures(np.stack(rows), waveforms, stretches, measured, tuple(apart))
 
 
 _NAMES = tuple(column.name for column in SPEECH_MEASURES)
-_ROW_MEASURES = tuple(name for name in SPEECH.names if name in _NAMES)
+_ROW_MEASURES = tuple(
+    name
+    for name in SPEECH.names
+    if name in _NAMES or name in {column.name for column in WORD_MEASURES}
+)
 
 
 @dataclass(frozen=True)
@@ -157,14 +228,52 @@ def longest_pause(segments: Sequence[Segment]) -> float:
     return max(gaps, default=0.0)
 
 
-def filled_pauses_per_minute(transcript: Transcript | None, response_s: float) -> float | None:
-    """Recognised um, uh, 嗯, 呃 a minute; None without timed words."""
-    if transcript is None or not transcript.words:
+def filled_pauses_per_minute(words: Sequence[Word], response_s: float) -> float | None:
+    """Recognised um, uh, 嗯, 呃 a minute; None without words."""
+    if not words:
         return None
-    fillers = [
-        word for word in transcript.words if FILLED_PAUSE.match(word.text.strip(" ,.，。…?!"))
-    ]
+    fillers = [word for word in words if FILLED_PAUSE.match(word.text.strip(" ,.，。…?!"))]
     return 60 * len(fillers) / response_s
+
+
+LEAST_PROBABLE = 0.001
+"""Of a word or a language: below it a logarithm tells nothing more."""
+
+NO_WORDS = 0.01
+"""Probability of the words of a stretch in which none was heard."""
+
+
+def words_by_stretch(words: Sequence[Word], stretches: Sequence[Segment]) -> list[list[Word]]:
+    """The words of each stretch: a word belongs to the one that its middle is nearest to."""
+    found: list[list[Word]] = [[] for _ in stretches]
+    for word in words:
+        middle_s = (word.start_s + word.end_s) / 2
+        away_s = [max(first_s - middle_s, middle_s - last_s, 0) for first_s, last_s in stretches]
+        found[int(np.argmin(away_s))].append(word)
+    return found
+
+
+def word_measures(
+    words: Sequence[Word], segments: Sequence[Segment], language_probability: float
+) -> dict[str, float]:
+    """WORD_MEASURES of a stretch from the first segment to the last."""
+    first_s, last_s = segments[0][0], segments[-1][1]
+    right = np.array([word.probability for word in words] or [NO_WORDS])
+    logs = np.log(np.maximum(right, LEAST_PROBABLE))
+    spoken_s = sum(end_s - start_s for start_s, end_s in segments)
+    characters = sum(len(word.text.strip()) for word in words)
+    return {
+        "word_confidence": float(logs.mean()),
+        "word_confidence_low": float(logs.min()),
+        "word_confidence_spread": float(logs.std()),
+        "unsure_words": float((right < 0.5).mean()),
+        "sure_words": float((right > 0.9).mean()),
+        "word_rate": len(words) / max(last_s - first_s, 0.3),
+        "word_length": characters / max(spoken_s, 0.3),
+        "log_words": float(np.log1p(len(words))),
+        "log_duration": float(np.log(last_s - first_s)),
+        "log_language": float(np.log(max(language_probability, LEAST_PROBABLE))),
+    }
 
 
 def level(waveform: Waveform) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -232,9 +341,8 @@ def _clipped(segments: Sequence[Segment], within: Segment) -> list[Segment]:
     ]
 
 
-def sentence_ends(transcript: Transcript | None) -> list[float]:
-    """Times (s) of the words that end a sentence; none without timed words."""
-    words = transcript.words if transcript else ()
+def sentence_ends(words: Sequence[Word]) -> list[float]:
+    """Times (s) of the words that end a sentence."""
     return [word.end_s for word in words if word.text.rstrip().endswith(tuple(".?!。？！"))]
 
 
@@ -266,15 +374,20 @@ def _ends_between(
     return any(before[1] - WORD_TIME_S <= end_s <= after[0] + WORD_TIME_S for end_s in ends_s)
 
 
-def _row(
-    window: Window, stretch: Segment, measured: dict[str, float | None]
-) -> npt.NDArray[np.float32]:
-    """SPEECH columns of one stretch."""
+def _layers(window: Window, stretch: Segment) -> npt.NDArray[np.float16]:
+    """(SPEECH_LAYERS, outputs, width) of one stretch."""
     first = int((stretch[0] - window.start_s) * ENCODER_RATE)
     last = round((stretch[1] - window.start_s) * ENCODER_RATE)
-    states = window.states[first : max(last, first + 2)]
-    low, high = np.percentile(states, [10, 90], axis=0)
-    change = np.abs(np.diff(states, axis=0)).mean(axis=0) if len(states) > 1 else 0 * low
+    return window.states[:, first : max(last, first + 2)]
+
+
+def _row(
+    layers: npt.NDArray[np.float16], measured: Mapping[str, float | None]
+) -> npt.NDArray[np.float32]:
+    """SPEECH columns of one stretch."""
+    states = layers.astype(np.float32)
+    several = states.shape[1] > 1
+    change = np.abs(np.diff(states, axis=1)).mean(axis=1) if several else 0 * states[:, 0]
+    statistics = np.stack([states.mean(axis=1), states.std(axis=1), change], axis=1)
     values = [measured[name] or 0.0 for name in _ROW_MEASURES]
-    columns = [states.mean(axis=0), states.std(axis=0), change, low, high, np.array(values)]
-    return np.concatenate(columns).astype(np.float32)
+    return np.concatenate([statistics.ravel(), values]).astype(np.float32)

@@ -10,10 +10,12 @@ import hashlib
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any, Literal
 
+import ctranslate2
 import numpy as np
 import tokenizers
 import zhconv
@@ -23,7 +25,7 @@ from pydantic import Field
 import configs
 from data.confidence import Calibration
 from data.contract import Record, Transcript, Word
-from data.listening import ENCODER_RATE, Listener, Listening, Window, identity
+from data.listening import ENCODER_RATE, Listener, Listening, Segment, Window, identity
 
 MEDIAN_FILTER = 7
 """Encoder outputs the alignment is smoothed over, as Whisper's authors do."""
@@ -46,6 +48,10 @@ class TranscriptConfig(Record):
     expected_language_floor: float = Field(
         ge=0, le=1, description="the expected language is used when it is at least this probable"
     )
+    mandarin_share: float = Field(
+        ge=0, le=1, description="of P(zh) + P(en), from which on a phrase is Mandarin"
+    )
+    phrase_s: float = Field(gt=0, description="a phrase whose language is told is at least this")
     max_compression: float = Field(
         gt=1, description="text that compresses more than this repeats itself: a window is dropped"
     )
@@ -55,6 +61,25 @@ class TranscriptConfig(Record):
     calibrations: dict[str, Calibration] = Field(
         description="by language; elsewhere the recogniser's probability is taken as it is"
     )
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a recogniser heard, each word as probable as it says.
+
+    language : `und` where nobody speaks
+    language_shares, speech_s, dropped_s : as in a Transcript
+    """
+
+    words: tuple[Word, ...]
+    language: str
+    language_probability: float
+    speech_s: float
+    dropped_s: float
+    language_shares: dict[str, float] = field(default_factory=dict)
+
+
+NOTHING = Decoded((), "und", 0.0, 0.0, 0.0)
 
 
 class Recogniser:
@@ -74,12 +99,33 @@ class Recogniser:
         spoken_s = sum(window.end_s - window.start_s for window in listening.windows)
         for window in listening.windows:
             share = (window.end_s - window.start_s) / spoken_s
-            for token, probability in self.listener.whisper.model.detect_language(window.encoding)[
-                0
-            ]:
-                code = token[2:-2]
+            for code, probability in self._probabilities(window.encoding).items():
                 totals[code] = totals.get(code, 0.0) + share * probability
         return totals
+
+    def language_shares(self, listening: Listening) -> dict[str, float]:
+        """Of the time that is spoken, the shares in `zh` and in `en`.
+
+        Each phrase is told apart by itself, so that a sentence in the other language is found
+        in an answer; what is neither counts as what it is more like.
+        """
+        spoken_s = {"zh": 0.0, "en": 0.0}
+        for window in listening.windows:
+            for phrase in phrases(listening.segments, window, self.config.phrase_s):
+                heard = self._probabilities(phrase_encoding(window, phrase))
+                zh, en = heard.get("zh", 0.0), heard.get("en", 0.0)
+                mandarin = zh >= self.config.mandarin_share * (zh + en)
+                spoken_s["zh" if mandarin else "en"] += phrase[1] - phrase[0]
+        total_s = sum(spoken_s.values())
+        return {code: part_s / total_s for code, part_s in spoken_s.items()} if total_s else {}
+
+    def _told_apart(self, listening: Listening, language: str) -> dict[str, float]:
+        """A third language is not told from these two by what they are like."""
+        return self.language_shares(listening) if language in ("zh", "en") else {}
+
+    def _probabilities(self, encoding: ctranslate2.StorageView) -> dict[str, float]:
+        found = self.listener.whisper.model.detect_language(encoding)[0]
+        return {token[2:-2]: probability for token, probability in found}
 
     @property
     def identity(self) -> str:
@@ -100,11 +146,25 @@ class Recogniser:
             one is improbable
         hotwords : terms of the job in that language, for as many as `hotword_tokens` allows
         """
+        return self.transcript(self.decode(listening, expected=expected, hotwords=hotwords))
+
+    def decode(
+        self,
+        listening: Listening,
+        *,
+        expected: str | None = None,
+        known: str | None = None,
+        hotwords: Sequence[str] = (),
+    ) -> Decoded:
+        """As `transcribe`, before confidence is calibrated.
+
+        known : the language it certainly is in, where that need not be told
+        """
         listening = self._heard(listening)
         if not listening.windows:
-            return Transcript(text="", language="und", language_probability=0, source="recognised")
+            return NOTHING
         heard = self.language(listening)
-        language = max(heard, key=heard.__getitem__)
+        language = known or max(heard, key=heard.__getitem__)
         if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
             language = expected
         hints = hotwords if language == expected else ()
@@ -113,15 +173,18 @@ class Recogniser:
             for window in listening.windows
         ]
         dropped = [window for window, said in found if said is None]
-        return recognised(
-            [word for _, said in found for word in said or ()],
-            listening,
-            self.config,
+        return Decoded(
+            words=tuple(word for _, said in found for word in said or ()),
             language=language,
             language_probability=min(1.0, heard.get(language, 0.0)),
+            speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
             dropped_s=sum(_speech_s(window, listening) for window in dropped),
-            recogniser=self.identity,
+            language_shares={} if known else self._told_apart(listening, language),
         )
+
+    def transcript(self, decoded: Decoded) -> Transcript:
+        """With calibrated probabilities and the error rate to expect of the text."""
+        return recognised(decoded, self.config, recogniser=self.identity)
 
     def _heard(self, listening: Listening) -> Listening:
         """With the encoding that this recogniser reads."""
@@ -176,6 +239,32 @@ class Recogniser:
         return [token for token in result.sequences_ids[0] if token < tokenizer.eot]
 
 
+def phrases(segments: Sequence[Segment], window: Window, least_s: float) -> list[Segment]:
+    """Speech of a window from pause to pause, in pieces of at least so many seconds."""
+    found: list[Segment] = []
+    for start_s, end_s in segments:
+        start_s, end_s = max(start_s, window.start_s), min(end_s, window.end_s)
+        if start_s >= end_s:
+            continue
+        if found and found[-1][1] - found[-1][0] < least_s:
+            found[-1] = (found[-1][0], end_s)
+        else:
+            found.append((start_s, end_s))
+    if len(found) > 1 and found[-1][1] - found[-1][0] < least_s:
+        last = found.pop()
+        found[-1] = (found[-1][0], last[1])
+    return found
+
+
+def phrase_encoding(window: Window, phrase: Segment) -> ctranslate2.StorageView:
+    """Outputs of the phrase with those of the silence behind the window."""
+    outputs = np.array(window.encoding)[0]
+    first, last = (round((at - window.start_s) * ENCODER_RATE) for at in phrase)
+    silence = outputs[round((window.end_s - window.start_s) * ENCODER_RATE) :]
+    joined = np.concatenate([outputs[first : max(last, first + 1)], silence])
+    return ctranslate2.StorageView.from_array(np.ascontiguousarray(joined[None]))
+
+
 TOKENS_PER_S = 15
 TOKENS_BESIDE = 16
 """A character takes up to three tokens, and nobody says ten in a second: what is longer
@@ -193,21 +282,15 @@ def count_units(text: str) -> int:
 _UNITS = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u3040-\u30ff\u3400-\u9fff]+|\d")
 
 
-def recognised(
-    words: Sequence[Word],
-    listening: Listening,
-    config: TranscriptConfig,
-    *,
-    language: str,
-    language_probability: float,
-    dropped_s: float,
-    recogniser: str,
-) -> Transcript:
+def recognised(decoded: Decoded, config: TranscriptConfig, *, recogniser: str) -> Transcript:
     """The words with calibrated probabilities and the error rate to expect of the text."""
+    if decoded.language == NOTHING.language:
+        return Transcript(text="", language="und", language_probability=0, source="recognised")
+    words = decoded.words
     whisper = config.recogniser == "whisper"
-    known = config.calibrations.get(language) if whisper else None
+    known = config.calibrations.get(decoded.language) if whisper else None
     if known:
-        words = [_calibrated(word, known) for word in words]
+        words = tuple(_calibrated(word, known) for word in words)
     weights = [max(1, count_units(word.text)) for word in words]
     right = [word.probability for word in words]
     error_rate = None if whisper else config.measured_error_rate
@@ -215,13 +298,14 @@ def recognised(
         error_rate = known.error_rate(right, weights)
     return Transcript(
         text="".join(word.text for word in words).strip(),
-        words=tuple(words),
-        language=language,
-        language_probability=language_probability,
+        words=words,
+        language=decoded.language,
+        language_probability=decoded.language_probability,
+        language_shares={code: round(s, 4) for code, s in decoded.language_shares.items()},
         confidence=float(np.average(right, weights=weights)) if words else 0.0,
         error_rate=error_rate if words else None,
-        speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
-        dropped_s=dropped_s,
+        speech_s=decoded.speech_s,
+        dropped_s=decoded.dropped_s,
         source="recognised",
         recogniser=recogniser,
     )

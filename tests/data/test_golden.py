@@ -22,12 +22,15 @@ from data.contract import (
     LANGUAGE,
     LANGUAGE_COMPARISONS,
     SPEECH,
+    SPEECH_LAYERS,
     SPEECH_STATISTICS,
+    WORD_MEASURES,
 )
 from data.expression import FaceTracker, expression_measures, expression_series
 from data.listening import Listener
 from data.recording import open_recording
 from data.speech import speech_features
+from data.transcript import Recogniser
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
@@ -47,13 +50,14 @@ def extracted(name: str) -> Blocks:
 def _speech() -> Blocks:
     waveform = open_recording(SAMPLE).waveform
     assert waveform is not None
-    features = speech_features(Listener().listen(waveform))
+    listener = Listener()
+    listening = listener.listen(waveform)
+    features = speech_features(listening, Recogniser(listener).decode(listening, expected="en"))
     row = features.rows.mean(axis=0)
-    encoded = row[: len(SPEECH_STATISTICS) * ENCODER_WIDTH]
-    blocks = np.split(encoded, len(SPEECH_STATISTICS))
-    found = {
-        name: _listed(block[:16]) for name, block in zip(SPEECH_STATISTICS, blocks, strict=True)
-    }
+    names = [f"layer {layer} {name}" for layer in SPEECH_LAYERS for name in SPEECH_STATISTICS]
+    blocks = np.split(row[: len(names) * ENCODER_WIDTH], len(names))
+    found = {name: _listed(block[:16]) for name, block in zip(names, blocks, strict=True)}
+    found["words"] = _listed(row[[SPEECH.names.index(column.name) for column in WORD_MEASURES]])
     return found | {
         f"measure {name}": _listed([value])
         for name, value in features.measures.items()
@@ -115,7 +119,7 @@ def _moved(values: list[float], before: list[float]) -> bool:
 
 
 def test_a_changed_value_is_noticed() -> None:
-    golden = json.loads(GOLDEN.read_text())["speech"]["blocks"]["mean"]
+    golden = json.loads(GOLDEN.read_text())["speech"]["blocks"]["layer 4 mean"]
     assert _moved([value * 1.1 for value in golden], golden)
     assert not _moved(golden, golden)
 

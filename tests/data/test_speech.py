@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import configs
-from data.contract import SPEECH, Transcript, Word
+from data.contract import SPEECH, WORD_MEASURES, Word
 from data.listening import Listener, Listening, cut_at_pauses, loud_level_db
 from data.recording import open_recording
 from data.speech import (
     SpeechConfig,
+    SpeechFeatures,
     filled_pauses_per_minute,
     fundamental_frequency,
     longest_pause,
@@ -18,7 +19,10 @@ from data.speech import (
     sound_of,
     speech_features,
     syllable_nuclei,
+    word_measures,
+    words_by_stretch,
 )
+from data.transcript import NOTHING, Recogniser
 
 RATE = 16_000
 CONFIG = configs.load("speech_measures", SpeechConfig)
@@ -90,15 +94,12 @@ def test_a_level_that_falls_by_20_db_has_that_range():
 def test_three_ums_in_a_minute_are_three_a_minute():
     words = [Word(text=f" {w}", start_s=i, end_s=i + 1, probability=1) for i, w in enumerate(
         ["um,", "I", "uh", "called", "嗯", "umbrella"])]  # fmt: skip
-    said = Transcript(
-        text="", words=tuple(words), language="en", language_probability=1, source="recognised"
-    )
-    assert filled_pauses_per_minute(said, 60) == pytest.approx(3)
-    assert filled_pauses_per_minute(None, 60) is None
+    assert filled_pauses_per_minute(words, 60) == pytest.approx(3)
+    assert filled_pauses_per_minute((), 60) is None
 
 
 def test_silence_has_no_measure_at_all():
-    found = speech_features(Listening(np.zeros(3 * RATE, "f4"), (), ()))
+    found = speech_features(Listening(np.zeros(3 * RATE, "f4"), (), ()), NOTHING)
     assert set(found.measures.values()) == {None}
     assert found.rows.shape == (0, len(SPEECH.columns))
 
@@ -127,8 +128,13 @@ def test_a_short_answer_in_minutes_of_silence_keeps_its_level():
 
 
 @pytest.fixture(scope="module")
-def listener() -> Listener:
-    return Listener()
+def whisper() -> Recogniser:
+    return Recogniser(Listener())
+
+
+@pytest.fixture(scope="module")
+def listener(whisper) -> Listener:
+    return whisper.listener
 
 
 @pytest.fixture(scope="module")
@@ -139,9 +145,14 @@ def spoken(shared_data) -> np.ndarray:
     return waveform[: 12 * RATE]
 
 
-def test_gain_changes_neither_rows_nor_measures(listener, spoken):
-    plain = speech_features(listener.listen(spoken))
-    quiet = speech_features(listener.listen((spoken * 0.05).astype("f4")))
+def features(whisper: Recogniser, waveform: np.ndarray) -> SpeechFeatures:
+    listening = whisper.listener.listen(waveform)
+    return speech_features(listening, whisper.decode(listening, known="en"))
+
+
+def test_gain_changes_neither_rows_nor_measures(whisper, spoken):
+    plain = features(whisper, spoken)
+    quiet = features(whisper, (spoken * 0.05).astype("f4"))
     assert plain.rows.shape[1] == len(SPEECH.columns)
     # int8 rounds differently at another level; outputs themselves spread by about 1
     difference = np.abs(quiet.rows - plain.rows)
@@ -152,9 +163,9 @@ def test_gain_changes_neither_rows_nor_measures(listener, spoken):
             assert quiet.measures[name] == pytest.approx(value, rel=0.02, abs=0.02)
 
 
-def test_three_seconds_of_silence_at_the_start_move_only_the_times(listener, spoken):
-    plain = speech_features(listener.listen(spoken))
-    later = speech_features(listener.listen(np.concatenate([np.zeros(3 * RATE, "f4"), spoken])))
+def test_three_seconds_of_silence_at_the_start_move_only_the_times(whisper, spoken):
+    plain = features(whisper, spoken)
+    later = features(whisper, np.concatenate([np.zeros(3 * RATE, "f4"), spoken]))
     assert len(later.stretches) == len(plain.stretches)
     np.testing.assert_allclose(np.array(later.stretches) - 3, np.array(plain.stretches), atol=0.15)
     assert later.measures["pause_ratio"] == pytest.approx(plain.measures["pause_ratio"], abs=0.03)
@@ -164,4 +175,50 @@ def test_three_seconds_of_silence_at_the_start_move_only_the_times(listener, spo
 def test_silence_and_noise_are_not_speech(listener):
     assert listener.listen(np.zeros(5 * RATE, "f4")).segments == ()
     hiss = np.random.default_rng(0).normal(0, 0.001, 5 * RATE).astype("f4")
-    assert speech_features(listener.listen(hiss)).rows.shape == (0, len(SPEECH.columns))
+    assert speech_features(listener.listen(hiss), NOTHING).rows.shape == (0, len(SPEECH.columns))
+
+
+def said(*placed: tuple[float, float, float]) -> list[Word]:
+    """Words of four letters: start, end, probability."""
+    return [Word(text=" four", start_s=a, end_s=b, probability=p) for a, b, p in placed]
+
+
+def test_a_word_belongs_to_the_stretch_its_middle_is_nearest_to():
+    words = said((0, 1, 1), (1.8, 2.4, 1), (2.6, 3.4, 1), (9, 9.5, 1))
+    found = words_by_stretch(words, [(0.0, 2.0), (3.0, 5.0)])
+    assert found == [words[:2], words[2:]]
+    assert words_by_stretch([], [(0.0, 2.0)]) == [[]]
+
+
+def test_word_measures_of_known_words():
+    found = word_measures(said((0, 1, 1.0), (1, 2, 0.4), (3, 4, 0.8)), [(0, 2), (3, 4)], 0.5)
+    logs = np.log([1, 0.4, 0.8])
+    assert found == {
+        "word_confidence": pytest.approx(logs.mean()),
+        "word_confidence_low": pytest.approx(np.log(0.4)),
+        "word_confidence_spread": pytest.approx(logs.std()),
+        "unsure_words": pytest.approx(1 / 3),
+        "sure_words": pytest.approx(1 / 3),
+        "word_rate": pytest.approx(3 / 4),
+        "word_length": pytest.approx(12 / 3),
+        "log_words": pytest.approx(np.log(4)),
+        "log_duration": pytest.approx(np.log(4)),
+        "log_language": pytest.approx(np.log(0.5)),
+    }
+    assert set(found) == {column.name for column in WORD_MEASURES}
+
+
+def test_a_stretch_without_words_is_one_in_which_none_was_clear():
+    found = word_measures([], [(0, 2)], 0.0)
+    assert found["word_confidence"] == pytest.approx(np.log(0.01))
+    assert (found["word_rate"], found["log_words"], found["unsure_words"]) == (0, 0, 1)
+    assert found["log_language"] == pytest.approx(np.log(0.001))
+
+
+def test_rows_hold_the_words_of_their_own_stretch(whisper, spoken):
+    found = features(whisper, spoken)
+    place = SPEECH.names.index("word_rate")
+    assert len(found.rows) == len(found.waveforms) == len(found.stretches) > 1
+    assert (found.rows[:, place] > 0.5).all()
+    for part, seconds in zip(found.waveforms, found.durations_s, strict=True):
+        assert len(part) == pytest.approx(RATE * seconds, abs=2)

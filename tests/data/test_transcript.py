@@ -11,13 +11,14 @@ import pytest
 import zhconv
 
 import configs
-from data.listening import Listener
+from data.listening import Listener, Window
 from data.normalise import errors
 from data.recording import RecordingConfig, open_recording
 from data.transcript import (
     Recogniser,
     TranscriptConfig,
     count_units,
+    phrases,
     repeats_itself,
     simplified,
     supplied,
@@ -183,3 +184,42 @@ def test_english_interviews_are_english_whatever_was_expected(shared_data):
 def test_a_loop_of_the_decoder_is_recognised():
     assert repeats_itself("thank you " * 40, 2.4)
     assert not repeats_itself("I called the customer and apologised for the delay.", 2.4)
+
+
+def test_phrases_run_from_pause_to_pause_and_short_ones_join_their_neighbour():
+    window = Window(1.0, 20.0, None, np.empty((5, 0, 512), "f2"))
+    segments = [(0.5, 3.0), (3.4, 3.9), (4.2, 6.0), (8.0, 12.0), (12.5, 12.9), (30.0, 31.0)]
+    assert phrases(segments, window, 1.0) == [(1.0, 3.0), (3.4, 6.0), (8.0, 12.9)]
+    assert phrases([(2.0, 2.4)], window, 1.0) == [(2.0, 2.4)]
+    assert phrases([], window, 1.0) == []
+
+
+def test_a_phrase_in_the_other_language_is_found_by_its_time(recogniser, shared_data):
+    mandarin = open_recording(sorted((shared_data / "mandarin_speech").glob("*.flac"))[0], SHORT)
+    english = open_recording(shared_data / "recordings" / "fluent_man.mp4", SHORT).waveform
+    assert mandarin.waveform is not None
+    assert english is not None
+    pause = np.zeros(8000, "f4")
+    loud = mandarin.waveform * np.std(english) / np.std(mandarin.waveform)
+    mixed = np.concatenate([english[: 12 * 16_000], pause, loud.astype("f4"), pause])
+    listening = recogniser.listener.listen(mixed)
+    shares = recogniser.language_shares(listening)
+    spoken_s = sum(b - a for a, b in listening.segments)
+    mandarin_s = sum(b - a for a, b in listening.segments if a > 12)
+    assert shares["zh"] == pytest.approx(mandarin_s / spoken_s, abs=0.08)
+    assert shares["zh"] + shares["en"] == pytest.approx(1)
+
+
+def test_mandarin_and_english_with_an_accent_are_told_apart(recogniser, shared_data):
+    for clip in sorted((shared_data / "mandarin_speech").glob("*.flac"))[:6]:
+        found = recogniser.transcribe(
+            recogniser.listener.listen(open_recording(clip, SHORT).waveform), expected="en"
+        )
+        assert (found.language, found.language_shares["zh"]) == ("zh", 1.0)
+    for name in ("fluent_man", "halting_woman"):
+        path = shared_data / "recordings" / f"{name}.mp4"
+        found = recogniser.transcribe(
+            recogniser.listener.listen(open_recording(path, SHORT).waveform), expected="en"
+        )
+        assert found.language == "en"
+        assert found.language_shares["en"] > 0.9
