@@ -14,15 +14,17 @@ from typing import Any
 
 import pandas as pd
 
-from data.contract import ContractMismatch, Record
-from data.registry import MANIFEST, PREDICTIONS, read_manifest
-from evaluation.card import Impact, Metric, read_card
+from data.contract import ContractMismatch, Record, Widening
+from data.registry import MANIFEST, PREDICTIONS, ROBUSTNESS, read_manifest
+from evaluation.card import Impact, Metric, Robustness, read_card
+from evaluation.robustness import changes, widenings
 from evaluation.rows import ABOVE_MEDIAN, FORMULAS, Intervals, filled, impact_rows, tables
 
 TOLERANCE = 0.0006
 """Another library or processor moves no number by more."""
 
 METRIC_FIELDS = ("value", "low", "high", "n", "human_ceiling", "baseline")
+ROBUSTNESS_FIELDS = ("n", "abstained", "mean", "median", "p95")
 IMPACT_FIELDS = ("n", "selected", "rate", "ratio", "low", "high")
 
 
@@ -59,11 +61,12 @@ def check(folder: Path) -> list[Checked]:
     """
     card, predictions = read_card(folder), _predictions(folder / PREDICTIONS)
     rows = tables(card)
-    intervals = Intervals.of(card.calibration)
+    intervals = Intervals.of(card.calibration, predictions)
     found = [_checked(row, predictions, intervals) for row in rows]
     impact = card.impact if isinstance(card.impact, tuple) else ()
     found += _checked_impact(impact, predictions)
-    if (folder / MANIFEST).is_file():
+    manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
+    if manifest:
         found += [
             Checked(
                 f"half width in {MANIFEST}",
@@ -72,9 +75,41 @@ def check(folder: Path) -> list[Checked]:
                 {"value": target.half_width},
                 {"value": intervals.half_width.get(target.name)},
             )
-            for target in read_manifest(folder).targets
+            for target in manifest.targets
         ]
+    if isinstance(card.robustness, tuple) and (folder / ROBUSTNESS).is_file():
+        worse = pd.read_csv(folder / ROBUSTNESS, dtype={"person": str, "item": str})
+        found += _checked_robustness(card.robustness, worse)
+        found += _checked_widenings(manifest.widenings if manifest else (), worse, intervals.level)
     return found
+
+
+def _checked_robustness(stated: tuple[Robustness, ...], worse: pd.DataFrame) -> Iterator[Checked]:
+    rows = {(row.condition, row.target): row for row in stated}
+    again = {(row.condition, row.target): row for row in changes(worse)}
+    for condition, target in dict.fromkeys([*rows, *again]):
+        shown, recomputed = (
+            _numbers(table[condition, target], ROBUSTNESS_FIELDS)
+            if (condition, target) in table
+            else {}
+            for table in (rows, again)
+        )
+        yield Checked("change", target, {"condition": condition}, shown, recomputed)
+
+
+def _checked_widenings(
+    stated: tuple[Widening, ...], worse: pd.DataFrame, level: float
+) -> Iterator[Checked]:
+    rows = {(row.measure, row.below): row.factor for row in stated}
+    again = {(row.measure, row.below): row.factor for row in widenings(worse, level=level)}
+    for measure, below in dict.fromkeys([*rows, *again]):
+        yield Checked(
+            f"widening in {MANIFEST}",
+            "all",
+            {measure: f"below {below:g}"},
+            {"value": rows.get((measure, below))},
+            {"value": again.get((measure, below))},
+        )
 
 
 def _checked(row: Metric, predictions: pd.DataFrame, intervals: Intervals) -> Checked:

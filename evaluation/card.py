@@ -98,6 +98,22 @@ class Abstention(Record):
     share: float = Field(ge=0, le=1, title="比例 / Share")
 
 
+class Robustness(Record):
+    """How far one condition of recording moves a target's score, in points of 100.
+
+    None where nobody was scored. reasons : codes of those that were not
+    """
+
+    condition: str = Field(title="条件 / Condition")
+    target: str = Field(title="目标 / Target")
+    n: int = Field(ge=0, title="回答数 / Answers")
+    abstained: int = Field(ge=0, title="未评分 / Not scored")
+    reasons: str = Field(default="", title="原因 / Reasons")
+    mean: float | None = Field(default=None, title="平均变化 / Mean change")
+    median: float | None = Field(default=None, title="中位绝对变化 / Median change, absolute")
+    p95: float | None = Field(default=None, title="95 百分位 / 95th percentile, absolute")
+
+
 class GroupCount(Record):
     """How many people of one group the version learned from."""
 
@@ -273,6 +289,9 @@ class Card(Record):
     )
     impact: tuple[Impact, ...] | str = Field(default=(), title="影响比表 / Impact tables")
     calibration: Calibration = Field(default=Calibration(), title="校准 / Calibration")
+    robustness: tuple[Robustness, ...] | str = Field(
+        default="not measured", title="录制条件 / Worse recordings"
+    )
     abstention: tuple[Abstention, ...] | str = Field((), title="各群体未评分 / Abstention by group")
     explanation: Explanation = Field(default=Explanation(), title="解释 / Explanation")
     limitations: Limitations = Field(
@@ -330,7 +349,7 @@ def missing(card: Card) -> list[str]:
     return [path for path, value in _leaves(card, "") if _empty(value)]
 
 
-_MAY_BE_EMPTY = {"slice", "note", "sha256", "low", "high"}
+_MAY_BE_EMPTY = {"slice", "note", "sha256", "low", "high", "reasons", "mean", "median", "p95"}
 """Fields of table rows whose emptiness is content, or is judged with the row."""
 
 _COMPARED = {"pearson", "spearman", "mae", "qwk"}

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from data.contract import UndefinedMetric
@@ -39,21 +41,33 @@ ABOVE_MEDIAN = "score above the median of all"
 
 @dataclass(frozen=True)
 class Intervals:
-    """What served intervals claim: share covered, and half width in points of each target."""
+    """What served intervals claim: share covered, and half width in points of each target.
+
+    without : (target, person) → the half width that the others set, which is what that
+        person would have been served with
+    """
 
     level: float = math.nan
     half_width: Mapping[str, float] = field(default_factory=dict)
+    without: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, calibration: Calibration) -> Intervals:
-        """A target is served with the widest of its rows of type `half_width`."""
+    def of(cls, calibration: Calibration, predictions: pd.DataFrame | None = None) -> Intervals:
+        """A target is served with the widest of its rows of type `half_width`.
+
+        predictions : that they come from, where each person is to be left out in turn
+        """
         if isinstance(calibration.level, str) or isinstance(calibration.half_width, str):
             return cls()
         widest: dict[str, float] = {}
         for row in calibration.half_width:
             if row.value is not None:
                 widest[row.target] = max(widest.get(row.target, 0.0), row.value)
-        return cls(calibration.level, widest)
+        without: dict[tuple[str, str], float] = {}
+        for row in calibration.half_width:
+            if predictions is not None and row.unit == "person":
+                without |= _without_each(predictions, row, calibration.level)
+        return cls(calibration.level, widest, without)
 
     def width(self, target: str) -> float:
         """Raises UndefinedMetric where too few people show how wide it must be."""
@@ -109,7 +123,7 @@ def calibrated(predictions: pd.DataFrame, stated: Calibration) -> Calibration:
 
     widths = numbered(stated.half_width, Intervals.of(stated))
     wide = stated.model_copy(update={"half_width": widths})
-    covered = numbered(stated.coverage, Intervals.of(wide))
+    covered = numbered(stated.coverage, Intervals.of(wide, predictions))
     return wide.model_copy(update={"coverage": covered})
 
 
@@ -165,8 +179,9 @@ def _length_held_fixed(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[st
 
 
 def _coverage(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
-    width, score = intervals.width(row.target), rows["score"]
-    by = rows[row.unit].to_numpy(str)
+    by, score = rows[row.unit].to_numpy(str), rows["score"]
+    served = intervals.width(row.target)
+    width = np.array([intervals.without.get((row.target, one), served) for one in by])
     found = calibration.coverage(
         rows["rating"], score - width, score + width, by=by, repeats=REPEATS
     )
@@ -176,8 +191,26 @@ def _coverage(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str
 def _half_width(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
     """Rounded up to a hundredth of a point, so that no residual lies on the edge."""
     by, level = rows[row.unit].to_numpy(str), intervals.level
+    return {"value": _rounded_half_width(rows, by, level)}
+
+
+def _rounded_half_width(rows: pd.DataFrame, by: npt.NDArray[np.str_], level: float) -> float:
     width = calibration.conformal_half_width(rows["rating"], rows["score"], by=by, coverage=level)
-    return {"value": math.ceil(width * 100) / 100}
+    return math.ceil(width * 100) / 100
+
+
+def _without_each(
+    predictions: pd.DataFrame, row: Metric, level: float
+) -> dict[tuple[str, str], float]:
+    """(target, person) → the half width of the row without that person, where it has one."""
+    rows = _chosen(predictions, row).dropna(subset=["rating", "score"])
+    by = rows[row.unit].to_numpy(str)
+    found = {}
+    for one in np.unique(by):
+        others = by != one
+        with suppress(UndefinedMetric):
+            found[row.target, str(one)] = _rounded_half_width(rows[others], by[others], level)
+    return found
 
 
 def _icc(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:

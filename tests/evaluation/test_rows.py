@@ -101,9 +101,11 @@ def test_half_widths_are_of_their_slice_and_coverage_is_of_the_widest() -> None:
     [width] = Intervals.of(found).half_width.values()
     assert exact <= width < exact + 0.01
     everybody, grown = found.coverage
-    assert everybody.value == pytest.approx(
-        ((table["rating"] - table["score"]).abs() <= width).mean()
-    )
+    without = Intervals.of(found, table).without
+    assert {person for _, person in without} == set(adults["person"])
+    served = np.array([without.get(("fluency", person), width) for person in table["person"]])
+    inside = (table["rating"] - table["score"]).abs() <= served
+    assert everybody.value == pytest.approx(inside.mean())
     assert grown.low <= grown.value <= grown.high
     assert grown.value == pytest.approx(0.91, abs=0.03)
 
@@ -122,3 +124,25 @@ def test_impact_rows_by_hand() -> None:
     table["score"] = [1.0, 9, 8, 2, 3, 7, 6, 5]
     rows = {found.group: found for found in impact_rows(table, "total", "group")}
     assert (rows["a"].selected, rows["b"].selected) == (2, 2)
+
+
+def test_coverage_is_judged_by_the_width_that_the_others_set() -> None:
+    """Nine people are off by up to nine points and one by a hundred."""
+    off = [1.0, 2, 3, 4, 5, 6, 7, 8, 9, 100]
+    table = pd.DataFrame(
+        {
+            "person": [f"p{i}" for i in range(10)],
+            "item": [f"i{i}" for i in range(10)],
+            "target": "fluency",
+            "rating": 0.0,
+            "score": off,
+        }
+    )
+    widths = (row("half_width"),)
+    section = Calibration(method="any", level=0.9, half_width=widths, coverage=(row("coverage"),))
+    found = calibrated(table, section)
+    assert found.half_width[0].value == 100  # the whole table's own width covers everybody
+    assert found.coverage[0].value == pytest.approx(0.9)  # but p9, by the others' width of nine
+    without = Intervals.of(found, table).without
+    assert without["fluency", "p9"] == 9
+    assert without["fluency", "p0"] == 100
