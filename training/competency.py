@@ -27,6 +27,7 @@ from pydantic import Field
 from data import language
 from data.contract import LANGUAGE, Manifest, Record, Target
 from data.corpora import zh_short_answer
+from data.head import HeadGraph
 from data.registry import read_manifest
 from data.splits import folds
 from evaluation import agreement
@@ -35,7 +36,7 @@ from training import fit
 from training.competency_card import KNOWN, TARGET, UNSEEN, baselines, calibration, card
 from training.competency_head import KERNEL, Distances, Head, cross_fitted, fit_head, onnx_head
 from training.facts import facts
-from training.publish import Built, Judged, head_points
+from training.publish import Built, Judged
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -246,7 +247,7 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     """
     manifest = read_manifest(version)
     rated = examples(data, store)
-    scores = np.clip(head_points(version, manifest, rated.features)[:, 0], 0, 100)
+    scores = np.clip(HeadGraph(version / manifest.artifact).points(rated.features)[:, 0], 0, 100)
     metrics = {
         "pearson": agreement.pearson,
         "spearman": agreement.spearman,

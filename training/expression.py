@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import optuna
 import pandas as pd
 import torch
@@ -34,6 +33,7 @@ import configs
 from data import outcomes
 from data.contract import EXPRESSION, Manifest, Record, Target, UndefinedMetric
 from data.expression import ExpressionConfig, head_input, load_series
+from data.head import HeadGraph
 from data.registry import read_manifest
 from data.splits import folds
 from evaluation import agreement
@@ -520,14 +520,9 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     rated = examples(data)
     if absent := set(names) - set(rated.targets):
         raise UndefinedMetric(f"The folder has no ratings of {', '.join(sorted(absent))}.")
-    session = onnxruntime.InferenceSession(
-        str(version / manifest.artifact), providers=["CPUExecutionProvider"]
-    )
+    head = HeadGraph(version / manifest.artifact)
     points = np.concatenate(
-        [
-            session.run(["points"], {"features": features[None], "mask": mask[None]})[0]
-            for features, mask in rated.series
-        ]
+        [head.points(features[None], mask=mask[None]) for features, mask in rated.series]
     )
     judged = []
     for j, name in enumerate(names):

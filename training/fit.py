@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import html
+import io
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +18,9 @@ import mlflow
 import numpy as np
 import numpy.typing as npt
 import optuna
+import optuna.visualization.matplotlib as plots
+from matplotlib import pyplot
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -119,7 +125,47 @@ def search(
                 n_trials=trials - finished,
                 callbacks=[lambda *_: done()],
             )
+    if mlflow.active_run() is not None:
+        mlflow.log_text(search_page(study), f"search/{name}.html")
     return study
+
+
+def search_page(study: optuna.Study) -> str:
+    """One HTML file that stands alone: the course of a search, and what it turned on."""
+    found = study.best_trial
+    chosen = "".join(
+        f"<tr><td>{html.escape(name)}<td>{value:.4g}" for name, value in found.params.items()
+    )
+    pictures: list[tuple[str, Callable[[optuna.Study], Any]]] = [
+        ("How the best value grew", plots.plot_optimization_history)
+    ]
+    if len({trial.value for trial in study.trials if trial.value is not None}) > 1:
+        pictures += [
+            ("What the value turned on", plots.plot_param_importances),
+            ("Value against each parameter", plots.plot_slice),
+        ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        drawn = "".join(f"<h2>{title}</h2>{_drawn(plot, study)}" for title, plot in pictures)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{study.study_name}</title>'
+        "<style>body{font:16px/1.5 system-ui;max-width:70rem;margin:2rem auto;padding:0 1rem}"
+        "svg{max-width:100%;height:auto}td{padding:.1rem 1rem .1rem 0}</style>"
+        f"<h1>{html.escape(study.study_name)}</h1><p>{len(study.trials)} trials; the best, number "
+        f"{found.number}, has {found.value:.4f}.</p><table>{chosen}</table>{drawn}"
+    )
+
+
+def _drawn(plot: Callable[[optuna.Study], Any], study: optuna.Study) -> str:
+    """The plot as SVG. optuna gives one axis, or an array of them."""
+    axes = plot(study)
+    figure = np.ravel(axes)[0].figure
+    figure.set_size_inches(11, 4)
+    with io.StringIO() as stream:
+        figure.savefig(stream, format="svg", bbox_inches="tight")
+        picture = stream.getvalue()
+    pyplot.close(figure)
+    return picture[picture.index("<svg") :]
 
 
 def _logged(name: str, objective: Callable[[optuna.Trial], float], trial: optuna.Trial) -> float:

@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
-import numpy as np
-import numpy.typing as npt
-import onnxruntime
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
@@ -44,9 +41,6 @@ from data.registry import (
 )
 from evaluation.agreement import Estimate
 from evaluation.card import Card, Change, missing, not_applicable, read_card
-
-Features = npt.NDArray[np.float32]
-Points = npt.NDArray[np.float64]
 
 CHAMPION = "champion"
 
@@ -95,15 +89,6 @@ class Judged(Record):
     def of(cls, metric: str, target: str, people: str, estimate: Estimate) -> Judged:
         """The estimate under its name."""
         return cls(metric=metric, target=target, people=people, **vars(estimate))
-
-
-def head_points(version: Path, manifest: Manifest, features: Features) -> Points:
-    """(n, targets) of a version's ONNX head, uncut. features : (n, width)."""
-    session = onnxruntime.InferenceSession(
-        str(version / manifest.artifact), providers=["CPUExecutionProvider"]
-    )
-    found = session.run(["points"], {"features": features.astype(np.float32)})[0]
-    return np.asarray(found, dtype=np.float64).reshape(len(features), -1)
 
 
 def write(built: Built, folder: Path, *, change: str, log: tuple[Change, ...] = ()) -> Path:

@@ -1,8 +1,10 @@
-"""Fluency, prosody, accuracy and total of an answer, from the Whisper encoder's statistics.
+"""Fluency, prosody, accuracy and total of an answer, from one pass of Whisper's encoder.
 
 Learned from the mean of five experts on speechocean762, judged against their median as
 published work does. The head is a Gaussian process mean (kernel ridge regression) on the
-principal components of each stretch's statistics and its measures, for all aspects.
+principal components of each stretch's statistics in five layers, its measures and how
+clearly its words were heard, for all aspects; what experts disagree about counts for less.
+On a GPU an encoder tuned to the ratings may be averaged with it (training/tuning.py).
 Source: frozen-encoder statistics with a kernel regression, cf. Kim et al., Interspeech 2022.
 """
 
@@ -12,6 +14,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,7 @@ import configs
 from data.contract import (
     ENCODER_WIDTH,
     SPEECH,
+    SPEECH_LAYERS,
     SPEECH_MEASURES,
     SPEECH_STATISTICS,
     Manifest,
@@ -40,18 +44,23 @@ from data.contract import (
     Target,
 )
 from data.corpora import speechocean762
-from data.listening import Listener, identity
+from data.head import HeadGraph
+from data.listening import Listener, Segment, identity
 from data.outcomes import BadTable
-from data.recording import RecordingConfig, open_recording
-from data.registry import read_manifest
+from data.recording import RecordingConfig, Waveform, open_recording
+from data.registry import ROBUSTNESS, read_manifest
 from data.speech import SpeechConfig, speech_features
 from data.splits import folds
+from data.transcript import Recogniser, TranscriptConfig
 from evaluation import agreement
+from evaluation.robustness import changes, widenings
 from evaluation.rows import PLACES, Intervals
-from training import fit
+from training import fit, robustness, tuning
 from training.facts import Facts, facts
-from training.publish import Built, Judged, head_points
+from training.graphs import mean_of, packed
+from training.publish import Built, Judged
 from training.speech_card import BANDS, calibration, card
+from training.tuning import Tuned, TuningRecipe, Waveforms
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -68,11 +77,13 @@ class SpeechRecipe(Record):
     length_scale: tuple[float, float] = Field(description="of the narrow kernel")
     noise: tuple[float, float] = Field(description="variance of a rating in units of the signal")
     measures_weight: tuple[float, float] = Field(description="of a measure beside a component")
+    tuning: TuningRecipe
     coverage: float = Field(gt=0, lt=1)
+    recorded_worse: int = Field(ge=1, description="utterances of each adult tried recorded worse")
     workers: int = Field(ge=1)
 
 
-ENCODER = slice(0, len(SPEECH_STATISTICS) * ENCODER_WIDTH)
+ENCODER = slice(0, len(SPEECH_LAYERS) * len(SPEECH_STATISTICS) * ENCODER_WIDTH)
 MEASURES = slice(ENCODER.stop, len(SPEECH.columns))
 """Columns of a row."""
 
@@ -80,7 +91,7 @@ MEASURES = slice(ENCODER.stop, len(SPEECH.columns))
 WIDE = 3
 """Length scale of the wide kernel over the narrow one's."""
 
-KERNEL = f"half narrow, half {WIDE} times as wide"
+KERNEL = f"half narrow, half {WIDE} times as wide; judged by every aspect"
 """Names a search: trials of another kernel are another study."""
 
 
@@ -93,20 +104,24 @@ class Head:
     noise: float
     measures_weight: float
 
-    def pipeline(self) -> Pipeline:
+    def pipeline(self, doubt: Floats) -> Pipeline:
         """Unfitted; (n, SPEECH width) → (n, aspects) in points of 100."""
-        return make_pipeline(projection(self.components, self.measures_weight), self.regression())
+        return make_pipeline(
+            projection(self.components, self.measures_weight), self.regression(doubt)
+        )
 
-    def regression(self) -> GaussianProcessRegressor:
+    def regression(self, doubt: Floats) -> GaussianProcessRegressor:
         """Unfitted; principal components and weighted measures → aspects.
 
         The kernel is the mean of a narrow and a wide one: neighbours and trends.
+
+        doubt : (rows,) about the rating of each, 1 on average
         """
         narrow = RBF(self.length_scale, length_scale_bounds="fixed")
         wide = RBF(WIDE * self.length_scale, length_scale_bounds="fixed")
         half = ConstantKernel(0.5, constant_value_bounds="fixed")
         return GaussianProcessRegressor(
-            half * narrow + half * wide, alpha=self.noise, optimizer=None, normalize_y=True
+            half * narrow + half * wide, alpha=self.noise * doubt, optimizer=None, normalize_y=True
         )
 
 
@@ -121,18 +136,25 @@ def projection(components: int, measures_weight: float) -> ColumnTransformer:
     )
 
 
+DISAGREEMENT = 0.6
+"""Share of the doubt about a rating that is in proportion to the variance of its experts:
+none gave r .8624 and .8575, .3 .8630 and .8582, .6 .8632 and .8585 (five folds, kernel ridge)."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """Rated utterances and their stretches.
 
     table : one row an utterance that has speech
     rows : (stretches, SPEECH width); owner : (stretches,) row of `table`
+    waveforms : of each stretch (samples,); none where no encoder is tuned
     measures : (utterances, SPEECH_MEASURES) NaN where there is none
     unheard : rows of utterances in which no speech was found
     """
 
     table: pd.DataFrame
     rows: npt.NDArray[np.float32]
+    waveforms: Waveforms
     owner: Rows
     durations_s: Floats
     measures: Floats
@@ -154,6 +176,14 @@ class Examples:
             [np.nanmean(speechocean762.ratings(self.table, a), axis=1) for a in self.aspects]
         )
 
+    def doubt(self) -> Floats:
+        """(utterances, aspects) about the mean: how much its experts disagree, 1 on average."""
+        spread = np.column_stack(
+            [np.nanvar(speechocean762.ratings(self.table, a), axis=1) for a in self.aspects]
+        )
+        usual = spread.mean(axis=0)
+        return 1 - DISAGREEMENT + DISAGREEMENT * spread / np.where(usual > 0, usual, np.inf)
+
     def median(self) -> Floats:
         """(utterances, aspects) median of the experts, points of 100: what it is judged by."""
         return np.column_stack(
@@ -161,18 +191,23 @@ class Examples:
         )
 
 
-def examples(folder: Path, store: Path, *, workers: int) -> Examples:
+def examples(
+    folder: Path, store: Path, *, languages: tuple[str, ...], whole: bool, workers: int
+) -> Examples:
     """The rated utterances of a folder that `speechocean762.read` reads, with features (cached).
 
     What an utterance has no rating of at all is not learned: it is left out.
+
+    languages : that are spoken; where there is one, it is not told from the sound
+    whole : whether waveforms are kept, for an encoder that is tuned
     """
     table = _rated_fully(speechocean762.read(folder))
-    measured_with = configs.load("speech_measures", SpeechConfig)
+    known = languages[0] if len(languages) == 1 else None
     found = fit.features(
         speechocean762.paths(table),
-        _extract,
+        partial(_extract, known=known, whole=whole),
         store=store,
-        identity=f"{SPEECH.id} {identity()} {measured_with.model_dump_json()}",
+        identity=_identity(known, whole),
         label="speech features",
         workers=workers,
     )
@@ -181,11 +216,30 @@ def examples(folder: Path, store: Path, *, workers: int) -> Examples:
     return Examples(
         table=table.iloc[heard].reset_index(drop=True),
         rows=np.concatenate([found[i]["rows"] for i in heard]).astype(np.float32),
+        waveforms=[part for i in heard for part in _parted(found[i])],
         owner=np.repeat(np.arange(len(heard)), counts),
         durations_s=np.concatenate([found[i]["durations_s"] for i in heard]),
         measures=np.stack([found[i]["measures"] for i in heard]),
         unheard=table.drop(index=table.index[heard]),
     )
+
+
+def _identity(known: str | None, whole: bool) -> str:
+    """Of what `heard` gives."""
+    measured_with = configs.load("speech_measures", SpeechConfig)
+    written_with = configs.load("transcript", TranscriptConfig)
+    decoded_with = written_with.model_dump_json(
+        include={"beam_size", "max_compression", "max_units_per_s"}
+    )
+    settings = f"{measured_with.model_dump_json()} {decoded_with}"
+    kept = "with waveforms" if whole else ""
+    return f"{SPEECH.id} {identity()} {known} {kept} {settings}"
+
+
+def _parted(arrays: dict[str, fit.Matrix]) -> Waveforms:
+    """The waveform of each stretch, where they were kept."""
+    ends = np.cumsum(arrays["lengths"]).astype(int)
+    return np.split(arrays["waveforms"], ends[:-1]) if len(ends) else []
 
 
 def _rated_fully(table: pd.DataFrame) -> pd.DataFrame:
@@ -197,37 +251,56 @@ def _rated_fully(table: pd.DataFrame) -> pd.DataFrame:
     return table[known].reset_index(drop=True)
 
 
-_listener: list[Listener] = []
-"""One encoder a worker process."""
+@lru_cache(maxsize=1)
+def _whisper() -> Recogniser:
+    """One a worker process."""
+    return Recogniser(Listener())
 
 
-def _extract(path: Path) -> dict[str, fit.Matrix]:
-    if not _listener:
-        _listener.append(Listener())
+def _extract(path: Path, *, known: str | None, whole: bool) -> dict[str, fit.Matrix]:
     config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
     waveform = open_recording(path, config).waveform
     if waveform is None:
         return {"rows": np.empty((0, len(SPEECH.columns))), "durations_s": np.empty(0)}
-    found = speech_features(_listener[0].listen(waveform))
+    return heard(waveform, known=known, whole=whole)[0]
+
+
+def heard(
+    waveform: Waveform, *, known: str | None, whole: bool
+) -> tuple[dict[str, fit.Matrix], tuple[Segment, ...]]:
+    """Arrays of one utterance (rows of its stretches, …), and where it speaks.
+
+    known : language that is spoken, where it is known
+    whole : whether waveforms are kept, for an encoder that is tuned
+    """
+    whisper = _whisper()
+    listening = whisper.listener.listen(waveform)
+    found = speech_features(listening, whisper.decode(listening, known=known), sentences=False)
     measured = [found.measures[column.name] for column in SPEECH_MEASURES]
-    return {
+    kept = [part.astype(np.float16) for part in found.waveforms] if whole else []
+    arrays: dict[str, fit.Matrix] = {
         "rows": found.rows,
+        "waveforms": np.concatenate([np.empty(0, np.float16), *kept]),
+        "lengths": np.array([len(part) for part in kept], np.float32),
         "durations_s": found.durations_s,
         "measures": np.array([np.nan if value is None else value for value in measured]),
     }
+    return arrays, listening.segments
 
 
 def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
     """The speech version learned from the folder `data`, ready to publish."""
-    rated = examples(data, store, workers=config.workers)
-    scores = held_out(config, rated, store)
-    chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
-    fitted = _fit(chosen, rated, np.arange(len(rated.table)))
-    head = onnx_head(fitted, targets=len(rated.aspects))
-    predictions = prediction_table(rated, scores, length_baseline(config, rated))
-    calibrated = calibration(predictions, level=config.coverage)
-    served = Intervals.of(calibrated)
     known = facts(data)
+    whole = bool(config.tuning.encoder)
+    rated = examples(data, store, languages=known.languages, whole=whole, workers=config.workers)
+    judged = held_out(config, rated, store)
+    chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
+    learned = learn(config, chosen, rated, np.arange(len(rated.table)), store, name="all")
+    head = onnx_head(learned, targets=len(rated.aspects))
+    predictions = prediction_table(rated, judged.scores, length_baseline(config, rated))
+    calibrated = calibration(predictions, level=config.coverage)
+    worse = recorded_worse(config, rated, judged, known, store)
+    served = Intervals.of(calibrated)
     manifest = Manifest(
         name="speech",
         feature_set=SPEECH.id,
@@ -238,25 +311,29 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
         validated_settings=known.settings,
         provisional_reason=_provisional(known),
         language_bound=True,
+        listened_with=identity(),
         references=references(rated),
         references_source=f"adults ({known.name}), 10th to 90th percentile",
+        widenings=widenings(worse, level=config.coverage),
         learned_from=known.learned_from,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Built(
         manifest=manifest,
-        files={"head.onnx": head},
+        files={"head.onnx": head, ROBUSTNESS: worse.to_csv(index=False).encode()},
         card=card(
             predictions,
             calibrated,
+            changes(worse),
             facts=known,
             head=str(chosen),
+            encoder=config.tuning.encoder,
             protocol=f"{config.outer_folds} folds of speakers; the head of each fold was chosen on "
             f"{config.inner_folds} folds of the other speakers; r with the experts' median",
         ),
         predictions=predictions,
         metrics={
-            f"{aspect}_pearson": agreement.pearson(rated.median()[:, j], scores[:, j])
+            f"{aspect}_pearson": agreement.pearson(rated.median()[:, j], judged.scores[:, j])
             for j, aspect in enumerate(rated.aspects)
         },
     )
@@ -275,15 +352,64 @@ def _provisional(known: Facts) -> dict[str, str]:
     }
 
 
-def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> Floats:
-    """(utterances, aspects) scores of speakers the head, and its choice, never saw."""
+@dataclass(frozen=True)
+class HeldOut:
+    """Scores of speakers that the head, and its choice, never saw.
+
+    scores : (utterances, aspects); heads : of each fold; fold : (utterances,) whose head scored
+    """
+
+    scores: Floats
+    heads: tuple[Fitted, ...]
+    fold: Rows
+
+
+def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> HeldOut:
+    """Every utterance scored by what was learned from the other folds of speakers."""
     scores = np.full((len(rated.table), len(rated.aspects)), np.nan)
+    fold = np.zeros(len(rated.table), np.intp)
+    heads = []
     for number, (train, test) in enumerate(
         folds(rated.people, n=config.outer_folds, seed=config.seed)
     ):
-        chosen = choose(config, rated, train, store, name=f"outer-{number}")
-        scores[test] = _scores(_fit(chosen, rated, train), rated, test)
-    return scores
+        name = f"outer-{number}"
+        chosen = choose(config, rated, train, store, name=name)
+        heads.append(learn(config, chosen, rated, train, store, name=name))
+        scores[test], fold[test] = _scores(heads[-1], rated, test), number
+    return HeldOut(scores, tuple(heads), fold)
+
+
+LONG_ENOUGH_S = 3
+"""Of an utterance that is tried: faster or cut shorter it is still long enough to be scored."""
+
+
+def recorded_worse(
+    config: SpeechRecipe, rated: Examples, judged: HeldOut, known: Facts, store: Path
+) -> pd.DataFrame:
+    """Utterances of every adult in every condition: the table of `evaluation.robustness`.
+
+    Each is scored by a head that never saw the speaker.
+    """
+    seconds = np.bincount(rated.owner, rated.durations_s, minlength=len(rated.table))
+    table = rated.table[(rated.table["age_group"] == "adult") & (seconds >= LONG_ENOUGH_S)]
+    drawn = table.sample(frac=1, random_state=config.seed)
+    chosen = drawn.groupby("person").head(config.recorded_worse).sort_index()
+    rows = chosen.index.to_numpy()
+    medians = pd.DataFrame(rated.median()[rows], columns=list(rated.aspects), index=rows)
+    others = rated.table.drop(index=chosen.index)
+    talkers = others.iloc[:: max(1, len(others) // (10 * robustness.TALKERS))]
+    language = known.languages[0] if len(known.languages) == 1 else None
+    whole = bool(config.tuning.encoder)
+    return robustness.recorded_worse(
+        speechocean762.paths(chosen),
+        pd.concat([chosen[["person", "item"]], medians], axis=1),
+        [judged.heads[fold].utterance for fold in judged.fold[rows]],
+        partial(heard, known=language, whole=whole),
+        robustness.babble(speechocean762.paths(talkers)),
+        store=store,
+        identity=_identity(language, whole),
+        workers=config.workers,
+    )
 
 
 def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, name: str) -> Head:
@@ -322,6 +448,7 @@ class InnerFold:
 
     fit_rows: Floats
     fit_ratings: Floats
+    doubt: Floats
     test_rows: Floats
     owner: Rows
     durations_s: Floats
@@ -329,12 +456,12 @@ class InnerFold:
     truth: Floats
 
     def agreement(self, head: Head) -> float:
-        """Mean Pearson r with the experts' median, of the first two aspects that were rated."""
-        fitted = head.regression().fit(_read_by(head, self.fit_rows), self.fit_ratings)
-        points = _points(fitted, _read_by(head, self.test_rows))
+        """Mean Pearson r with the experts' median, over the aspects that were rated."""
+        fitted = head.regression(self.doubt).fit(_read_by(head, self.fit_rows), self.fit_ratings)
+        points = fitted.predict(_read_by(head, self.test_rows)).reshape(len(self.test_rows), -1)
         scores = by_utterance(points, self.owner, self.durations_s, self.test)
-        columns = range(min(2, self.truth.shape[1]))
-        return float(np.mean([agreement.pearson(self.truth[:, j], scores[:, j]) for j in columns]))
+        pairs = zip(self.truth.T, scores.T, strict=True)
+        return float(np.mean([agreement.pearson(truth, score) for truth, score in pairs]))
 
 
 def _read_by(head: Head, rows: Floats) -> Floats:
@@ -349,6 +476,7 @@ def _inner(config: SpeechRecipe, rated: Examples, train: Rows) -> Iterator[Inner
         yield InnerFold(
             fit_rows=project.transform(rated.rows[fit_on]),
             fit_ratings=rated.mean()[rated.owner[fit_on]],
+            doubt=rated.doubt()[rated.owner[fit_on]].mean(axis=1),
             test_rows=project.transform(rated.rows[test]),
             owner=rated.owner[test],
             durations_s=rated.durations_s[test],
@@ -357,21 +485,71 @@ def _inner(config: SpeechRecipe, rated: Examples, train: Rows) -> Iterator[Inner
         )
 
 
-def _fit(head: Head, rated: Examples, train: Rows) -> Pipeline:
-    used = np.isin(rated.owner, train)
-    return head.pipeline().fit(rated.rows[used], rated.mean()[rated.owner[used]])
+@dataclass(frozen=True)
+class Fitted:
+    """What reads a stretch; where there are two they count the same.
+
+    rows : SPEECH columns → aspects; encoder : waveform → aspects, where one is tuned
+    """
+
+    rows: Pipeline
+    encoder: Tuned | None
+
+    def points(self, rows: npt.NDArray[np.floating], waveforms: Waveforms) -> Floats:
+        """(stretches, aspects) in points of 100."""
+        read = self.rows.predict(rows).reshape(len(rows), -1)  # of one aspect it gives no axis
+        if self.encoder is not None:
+            read = (read + tuning.points(self.encoder, waveforms)) / 2
+        points: Floats = np.clip(read, 0, 100)
+        return points
+
+    def utterance(self, arrays: dict[str, fit.Matrix]) -> Floats:
+        """(aspects,) of the arrays that `heard` gives."""
+        points = self.points(arrays["rows"], _parted(arrays))
+        return np.average(points, axis=0, weights=arrays["durations_s"])
 
 
-def _points(fitted: Pipeline | GaussianProcessRegressor, rows: npt.NDArray[np.floating]) -> Floats:
-    """(rows, aspects) in points of 100; of one aspect scikit-learn gives no second axis."""
-    points: Floats = np.clip(fitted.predict(rows).reshape(len(rows), -1), 0, 100)
-    return points
+def learn(
+    config: SpeechRecipe, head: Head, rated: Examples, train: Rows, store: Path, *, name: str
+) -> Fitted:
+    """What reads a stretch, learned from the utterances `train`."""
+    used = np.flatnonzero(np.isin(rated.owner, train))
+    owner = rated.owner[used]
+    ratings, doubt = rated.mean()[owner], rated.doubt()[owner].mean(axis=1)
+    rows = head.pipeline(doubt).fit(rated.rows[used], ratings)
+    if not config.tuning.encoder:
+        return Fitted(rows, None)
+    return Fitted(
+        rows, _tuned(config, [rated.waveforms[int(i)] for i in used], ratings, store, name=name)
+    )
 
 
-def _scores(fitted: Pipeline, rated: Examples, wanted: Rows) -> Floats:
+def _tuned(
+    config: SpeechRecipe, waveforms: Waveforms, ratings: Floats, store: Path, *, name: str
+) -> Tuned:
+    """Kept in `store` when it is fitted: a killed run goes on with the next fold."""
+    plan = [config.tuning.model_dump(), config.seed, identity()]
+    digest = fit.digest(plan, np.concatenate(waveforms), ratings)
+    path = store / "tuned" / f"{name}-{digest}.pt"
+    if path.is_file():
+        return tuning.load(path, config.tuning, targets=ratings.shape[1])
+    learned = tuning.tune(
+        config.tuning,
+        waveforms,
+        ratings,
+        seed=config.seed,
+        threads=config.workers,
+        label=f"tuning {name}",
+    )
+    tuning.save(learned, path)
+    return learned
+
+
+def _scores(fitted: Fitted, rated: Examples, wanted: Rows) -> Floats:
     """(wanted, aspects): stretches averaged by duration, as serving does."""
     used = np.flatnonzero(np.isin(rated.owner, wanted))
-    points = _points(fitted, rated.rows[used])
+    waveforms = [rated.waveforms[int(i)] for i in used] if len(rated.waveforms) else []
+    points = fitted.points(rated.rows[used], waveforms)
     return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
 
 
@@ -438,16 +616,18 @@ def score_band(scores: pd.Series, *, adult: pd.Series) -> pd.Series:
     return pd.Series(band, index=scores.index).where(scores.notna())
 
 
-def onnx_head(fitted: Pipeline, *, targets: int) -> bytes:
-    """The fitted head as a graph: features (n, width) → points (n, targets)."""
+def onnx_head(fitted: Fitted, *, targets: int) -> bytes:
+    """What reads a stretch as one graph, as `HeadGraph` loads it."""
     width = len(SPEECH.columns)
     graph = to_onnx(
-        fitted,
+        fitted.rows,
         initial_types=[("features", FloatTensorType([None, width]))],
         final_types=[("points", FloatTensorType([None, targets]))],
-        target_opset=18,
+        target_opset=tuning.OPSET,
     )
-    return bytes(graph.SerializeToString())
+    if fitted.encoder is not None:
+        graph = mean_of(graph, tuning.graph(fitted.encoder))
+    return bytes(packed(graph).SerializeToString())
 
 
 def judge(version: Path, data: Path, store: Path) -> list[Judged]:
@@ -457,9 +637,13 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     """
     manifest = read_manifest(version)
     config = configs.load("speech", SpeechRecipe)
-    rated = examples(data, store, workers=config.workers)
+    head = HeadGraph(version / manifest.artifact, threads=config.workers)
+    whole = "waveform" in head.reads
+    rated = examples(
+        data, store, languages=manifest.validated_languages, whole=whole, workers=config.workers
+    )
     everyone = np.arange(len(rated.table))
-    points = np.clip(head_points(version, manifest, rated.rows), 0, 100)
+    points = np.clip(head.points(rated.rows, waveforms=rated.waveforms), 0, 100)
     scores = by_utterance(points, rated.owner, rated.durations_s, everyone)
     adult = (rated.table["age_group"] == "adult").to_numpy()
     people = {"all": everyone, "adults": np.flatnonzero(adult)}

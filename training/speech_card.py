@@ -26,6 +26,7 @@ from evaluation.card import (
     Metrics,
     Monitoring,
     Region,
+    Robustness,
     annex_iv_map,
     human_oversight,
     ll144_summary,
@@ -57,10 +58,10 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
     slices = [*SLICES, *({**ADULTS, "score_band": band} for band in BANDS)]
     aspects = _aspects(predictions)
     stated = Calibration(
-        method="cross-validated residual quantile (close to the jackknife+), not split conformal: "
-        f"the {level:.0%} quantile of |score − experts' median| of adults, pooled over folds in "
-        "which the head never saw the speaker, each speaker counting once. These held-out scores "
-        "set the width, so that adults as a whole are covered follows; other rows are findings",
+        method=f"conformal by speaker: the {level:.0%} quantile of |score − experts' median| of "
+        "adults, pooled over folds in which the head never saw the speaker, each speaker counting "
+        "once. Coverage is judged one adult at a time, by the width that the other adults set; "
+        "children set none. Where the signal is poor an interval is wider: see Worse recordings",
         level=level,
         half_width=tuple(Metric(type="half_width", target=a, slice=ADULTS) for a in aspects),
         coverage=tuple(
@@ -73,7 +74,14 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
 
 
 def card(
-    predictions: pd.DataFrame, calibration: Calibration, *, facts: Facts, head: str, protocol: str
+    predictions: pd.DataFrame,
+    calibration: Calibration,
+    robustness: tuple[Robustness, ...],
+    *,
+    facts: Facts,
+    head: str,
+    encoder: str,
+    protocol: str,
 ) -> Card:
     """The complete card but for what writing and registering add."""
     aspects = _aspects(predictions)
@@ -89,7 +97,7 @@ def card(
             ),
         ),
         intended_use=_intended_use(facts),
-        architecture=_architecture(head, aspects),
+        architecture=_architecture(head, encoder, aspects),
         data=_data(one_target, facts),
         metrics=Metrics(
             protocol=f"{protocol}. Baseline length: a line on the log of the number of words, "
@@ -115,6 +123,7 @@ def card(
         ),
         impact=not_applicable("nobody was selected with this version; groups are compared above"),
         calibration=calibration,
+        robustness=robustness,
         abstention=tuple(_abstention(one_target)),
         explanation=Explanation(
             method="named measures of delivery beside the range of adults in the corpus; the head "
@@ -192,20 +201,25 @@ def _intended_use(facts: Facts) -> IntendedUse:
     )
 
 
-def _architecture(head: str, aspects: Iterable[str]) -> Architecture:
+def _tuned(encoder: str) -> str:
+    return f"; averaged with {encoder}, tuned whole to the ratings" if encoder else ""
+
+
+def _architecture(head: str, encoder: str, aspects: Iterable[str]) -> Architecture:
     config = configs.load("assets", assets.AssetsConfig)
     model = next(file for file in config.assets["whisper-base"] if file.name == "model.bin")
     return Architecture(
-        description="over each stretch (a sentence, at most 10 s): mean, deviation, change and "
-        "percentiles of the Whisper base encoder's output, reduced to principal components, and "
-        f"seven measures; Gaussian process mean with a narrow and a wide kernel; chosen: {head}",
+        description="over each stretch (a sentence, at most 10 s): principal components of mean, "
+        "deviation and change of five layers of Whisper base's encoder, seven measures and ten of "
+        "how clearly the words were heard; Gaussian process mean with a narrow and a wide kernel, "
+        f"noise in proportion to the experts' disagreement; chosen: {head}{_tuned(encoder)}",
         inputs="16 kHz mono speech, level-normalised; FeatureSet speech",
         outputs=f"{', '.join(aspects)} in points of 100, mean over stretches",
         base_models=(
             BaseModelUsed(
                 name="Whisper base, CTranslate2, int8",
                 licence="MIT",
-                use="frozen encoder; the words",
+                use="frozen; its encoder, and the words",
                 sha256=model.sha256,
             ),
             BaseModelUsed(
@@ -251,8 +265,10 @@ def _limitations() -> Limitations:
             "the score treats that fairly is not known",
             "validity in Mandarin is unknown",
             "an interval covers one utterance's expert median, not a whole interview",
-            "an interval is equally wide everywhere, but low scores err more and are covered less "
-            "often (rows of Coverage by score_band)",
+            "an interval is as wide for a low score as for a high one, but low scores err more "
+            "and are covered less often (rows of Coverage by score_band)",
+            "two voices, singing and a whisper are not told from one person's speech",
+            "echo is not measured, so a room widens no interval (row `room` of Worse recordings)",
             "each sentence is scored by itself; pauses between sentences show in the measures, "
             "not in the score; where sentences end is recognised, not known",
         ),

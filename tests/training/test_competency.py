@@ -11,6 +11,7 @@ import configs
 from data import jobs, language
 from data.contract import LANGUAGE, LANGUAGE_COMPARISONS
 from data.corpora import zh_short_answer
+from data.head import HeadGraph
 from evaluation import agreement
 from evaluation.audit import check
 from evaluation.card import missing, read_card
@@ -27,7 +28,7 @@ from training.competency_head import (
     fit_head,
     onnx_head,
 )
-from training.publish import head_points, read_manifest, write
+from training.publish import read_manifest, write
 
 HEAD = Head(
     comparison_reach=0.3,
@@ -215,7 +216,7 @@ STARTER = Path(competency.__file__).parent / "starter" / "competency"
 
 
 def starter_points(features: np.ndarray) -> np.ndarray:
-    return head_points(STARTER, read_manifest(STARTER), features)[:, 0]
+    return HeadGraph(STARTER / "head.onnx").points(features)[:, 0]
 
 
 def test_the_version_that_ships_fits_this_code_and_its_card_is_recomputed_from_its_predictions():

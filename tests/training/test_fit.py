@@ -1,5 +1,6 @@
 import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from training.fit import features, search
+from training.fit import features, search, search_page
 from training.publish import tracked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -233,3 +234,24 @@ def test_no_run_is_made_where_none_is_active(client: MlflowClient, tmp_path: Pat
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = client.search_runs(experiments)
     assert [run for run in runs if run.info.start_time >= started] == []
+
+
+def test_a_search_inside_a_run_leaves_a_page_that_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTERVIEW_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    with tracked("speech") as run:
+        study = search("parabola", parabola, trials=4, store=tmp_path)
+    [path] = (tmp_path / "state").rglob("parabola.html")
+    assert run.info.run_id in path.parts
+    page = path.read_text(encoding="utf-8")
+    assert "4 trials" in page
+    assert f"{study.best_value:.4f}" in page
+    assert page.count("<svg") == 3
+    assert not re.search(r"<link|<script|\bsrc=|@import|url\(http", page)
+
+
+def test_a_search_of_one_value_has_a_page_without_what_it_turned_on(tmp_path: Path) -> None:
+    flat = search("flat", lambda trial: 0 * parabola(trial), trials=2, store=tmp_path)
+    assert search_page(flat).count("<svg") == 1

@@ -11,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from data.contract import SPEECH, ContractMismatch
+from data.head import HeadGraph
 from data.registry import CARD, CARD_MARKDOWN, MANIFEST, PREDICTIONS, read_manifest
 from evaluation.card import Card, missing, read_card
 from training.publish import (
@@ -19,7 +20,6 @@ from training.publish import (
     champion,
     download,
     git_commit,
-    head_points,
     publish,
     register,
     register_starter,
@@ -70,7 +70,7 @@ def test_the_downloaded_head_gives_the_points_of_the_published_one(
 ) -> None:
     folder = download(client, "speech", publish(built, change="more speakers"))
     features = np.array([[1, 2, 4], [0, 0, 1]], np.float32)
-    points = head_points(folder, read_manifest(folder), features)
+    points = HeadGraph(folder / "head.onnx").points(features)
     assert points == pytest.approx(np.array([[14.0], [0.5]]))
 
 

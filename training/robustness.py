@@ -1,0 +1,123 @@
+"""What a speech version says of people it did not learn from when they are recorded worse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+import configs
+from data.contract import Quality
+from data.recording import RecordingConfig, Waveform, audio_quality, open_recording
+from data.speech import unfit_for_speech
+from evaluation.robustness import PLAIN
+from evaluation.rows import PLACES
+from training import fit
+from training.conditions import CONDITIONS, Condition
+
+Floats = npt.NDArray[np.float64]
+Segments = Sequence[tuple[float, float]]
+
+MEASURED = ("speech_s", "snr_db", "bandwidth_hz", "clipping_ratio")
+"""Fields of Quality by which an utterance is refused or its interval widened."""
+
+TALKERS = 6
+"""Voices that babble is made of: of fewer, words are understood."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An utterance in one condition: what worker processes extract.
+
+    extract : waveform → arrays that the version scores, and the segments of speech
+    """
+
+    condition: Condition | None
+    babble: Waveform
+    extract: Callable[[Waveform], tuple[dict[str, fit.Matrix], Segments]]
+
+    def __call__(self, path: Path) -> dict[str, fit.Matrix]:
+        """Arrays of the utterance, with `quality` in the order of MEASURED."""
+        waveform = opened(path)
+        if self.condition is not None:
+            waveform = self.condition.change(waveform, self.babble, sum(path.stem.encode()))
+        arrays, segments = self.extract(waveform)
+        measured = audio_quality(waveform, list(segments))
+        known = [measured.get(name, np.nan) for name in MEASURED]
+        return arrays | {"quality": np.array(known, dtype=float)}
+
+
+def opened(path: Path) -> Waveform:
+    """The sound of an utterance, however short."""
+    config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
+    waveform = open_recording(path, config).waveform
+    assert waveform is not None, f"{path} has no sound"
+    return waveform
+
+
+def babble(paths: Sequence[Path], seconds: float = 30) -> Waveform:
+    """TALKERS people at once, each from utterances of their own, equally loud."""
+    length = round(seconds * 16_000)
+    voices = []
+    for first in range(TALKERS):
+        voice = np.concatenate([opened(path) for path in paths[first::TALKERS]])
+        voices.append(np.resize(voice, length) / max(float(np.sqrt(np.mean(voice**2))), 1e-6))
+    mixed: Waveform = (np.mean(voices, axis=0) * 0.1).astype(np.float32)
+    return mixed
+
+
+def recorded_worse(
+    paths: Sequence[Path],
+    ratings: pd.DataFrame,
+    scores: Sequence[Callable[[dict[str, fit.Matrix]], Floats]],
+    extract: Callable[[Waveform], tuple[dict[str, fit.Matrix], Segments]],
+    noise: Waveform,
+    *,
+    store: Path,
+    identity: str,
+    workers: int,
+) -> pd.DataFrame:
+    """The table of `evaluation.robustness` of these utterances in every condition.
+
+    ratings : person, item and a column for each target, one row a path
+    scores : for each path: arrays of an utterance → points of the targets, in their order
+    """
+    targets = [name for name in ratings.columns if name not in ("person", "item")]
+    plain: dict[int, Floats] = {}
+    rows = []
+    for condition in (None, *CONDITIONS):
+        name = condition.name if condition else PLAIN
+        found = fit.features(
+            paths,
+            Scene(condition, noise, extract),
+            store=store,
+            identity=f"{identity} {name}",
+            label=name,
+            workers=workers,
+        )
+        for i, arrays in enumerate(found):
+            quality = dict(zip(MEASURED, arrays["quality"].tolist(), strict=True))
+            known = {key: value for key, value in quality.items() if np.isfinite(value)}
+            refused = unfit_for_speech(Quality(duration_s=0, **known))
+            points = np.full(len(targets), np.nan) if refused else scores[i](arrays)
+            plain.setdefault(i, points)
+            for j, target in enumerate(targets):
+                rows.append(
+                    {
+                        "person": ratings["person"].iloc[i],
+                        "item": ratings["item"].iloc[i],
+                        "condition": name,
+                        "target": target,
+                        "rating": ratings[target].iloc[i],
+                        "plain": plain[i][j],
+                        "score": points[j],
+                        "reason": refused[0] if refused else "",
+                        "snr_db": quality["snr_db"],
+                        "bandwidth_hz": quality["bandwidth_hz"],
+                    }
+                )
+    return pd.DataFrame(rows).round(PLACES)
