@@ -17,9 +17,10 @@ from bench import peer
 from bench.measure import REQUEST, Spread, console, spread, starter_state, timed
 from data.assets import fetch
 from data.console import console as aside
-from data.contract import Quality, Score, Scored, Transcript
+from data.contract import Quality, Score, Scored
 from data.recording import audio_quality, base_quality, open_recording
 from data.speech import SpeechFeatures, speech_features
+from data.transcript import Decoded
 
 if TYPE_CHECKING:
     from serving.scorer import Scorer
@@ -178,33 +179,34 @@ def _our_parts(scorer: Scorer, path: Path) -> tuple[dict[str, float], tuple[Scor
     assert recording.waveform is not None, "the measured recording has sound"
     waveform, quality = recording.waveform, base_quality(recording)
     listening, listened_s = timed(lambda: scorer.listener.listen(waveform))
-    transcript, written_s = timed(
-        lambda: scorer.recogniser.transcribe(
+    decoded, written_s = timed(
+        lambda: scorer.recogniser.decode(
             listening,
             expected=REQUEST.language,
             hotwords=scorer.check(REQUEST)[0].hotwords_in(REQUEST.language or ""),
         )
     )
     seconds["words"] = listened_s + written_s
-    features, seconds["pitch"] = timed(lambda: speech_features(listening, transcript))
+    features, seconds["pitch"] = timed(lambda: speech_features(listening, decoded))
     version = scorer.versions["expression"]
     seen, seconds["face"] = timed(
         lambda: score_expression(version, recording, quality, scorer.tracker)
     )
     heard = quality.model_copy(update=audio_quality(waveform, list(listening.segments)))
-    scores, seconds["scores"] = timed(lambda: _our_scores(scorer, features, transcript, heard))
+    scores, seconds["scores"] = timed(lambda: _our_scores(scorer, features, decoded, heard))
     return seconds, scores + seen.outcome.scores
 
 
 def _our_scores(
-    scorer: Scorer, features: SpeechFeatures, transcript: Transcript, quality: Quality
+    scorer: Scorer, features: SpeechFeatures, decoded: Decoded, quality: Quality
 ) -> tuple[Score, ...]:
     from serving.competency import score_competency
     from serving.speech import score_speech
 
     job, question, _ = scorer.check(REQUEST)
     expected, versions = REQUEST.language or job.language, scorer.versions
-    spoken = score_speech(versions["speech"], features, transcript.language, quality, scorer.config)
+    spoken = score_speech(versions["speech"], features, decoded, quality, scorer.config)
+    transcript = scorer.recogniser.transcript(decoded)
     said = score_competency(
         versions["competency"], job, question, transcript, expected, scorer.config
     )

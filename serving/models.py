@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,13 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, ModelVersion
+from data.head import HeadGraph
 from data.registry import (
     CARD,
     CARD_MARKDOWN,
@@ -72,26 +73,18 @@ class LoadedVersion:
         )
 
     @cached_property
-    def _session(self) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        return onnxruntime.InferenceSession(
-            str(self.folder / self.manifest.artifact), options, providers=["CPUExecutionProvider"]
-        )
+    def _head(self) -> HeadGraph:
+        return HeadGraph(self.folder / self.manifest.artifact)
 
     def points(
-        self, features: npt.NDArray[np.float32], *, mask: npt.NDArray[np.float32] | None = None
+        self,
+        features: npt.NDArray[np.float32],
+        *,
+        mask: npt.NDArray[np.float32] | None = None,
+        waveforms: Sequence[npt.NDArray[np.float32]] = (),
     ) -> npt.NDArray[np.float64]:
-        """(n, targets) in points of 100, cut to the scale.
-
-        features : (n, width), or (n, times, width) with mask (n, times) for a series
-        """
-        inputs = {"features": features.astype(np.float32)}
-        if mask is not None:
-            inputs["mask"] = mask.astype(np.float32)
-        found = self._session.run(["points"], inputs)[0]
-        table = np.asarray(found, dtype=np.float64).reshape(len(features), -1)
-        return np.clip(table, 0, 100)
+        """(n, targets) in points of 100, cut to the scale; of what, see `HeadGraph.points`."""
+        return np.clip(self._head.points(features, mask=mask, waveforms=waveforms), 0, 100)
 
 
 def load_champions(config: RegistryConfig | None = None) -> dict[str, LoadedVersion]:

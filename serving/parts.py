@@ -47,17 +47,20 @@ def interval_score(
     *,
     name: str = "",
     evidence: tuple[Evidence, ...] = (),
+    widening: float = 1.0,
 ) -> Score:
     """The head's points with its conformal interval, both within 0 to 100.
 
     provisional : why the score is, by language; empty where it is not. name : default the target's
+    widening : of the interval, where the signal is poor
     """
+    half_width = widening * target.half_width
     return Score(
         part=part,
         name=name or target.name,
         score=round(points, 2),
-        low=round(max(0.0, points - target.half_width), 2),
-        high=round(min(100.0, points + target.half_width), 2),
+        low=round(max(0.0, points - half_width), 2),
+        high=round(min(100.0, points + half_width), 2),
         provisional=bool(provisional),
         provisional_reason=provisional,
         evidence=evidence,

@@ -18,8 +18,10 @@ import numpy as np
 import configs
 from data import language
 from data.contract import (
+    ContractMismatch,
     Curve,
     Exhibit,
+    Manifest,
     Quality,
     Score,
     Scorecard,
@@ -30,11 +32,11 @@ from data.contract import (
 from data.expression import FaceTracker
 from data.jobs import Job, Question
 from data.jobs import job as job_named
-from data.listening import Listener, Listening
+from data.listening import Listener, Listening, identity
 from data.recognisers import recogniser
 from data.recording import Recording, audio_quality, base_quality, open_recording
 from data.speech import Sound, level, sound_of, speech_features
-from data.transcript import supplied
+from data.transcript import NOTHING, Decoded, Recogniser, supplied
 from data.weights import read_weights
 from serving.competency import score_competency
 from serving.expression import NAME as EXPRESSION_NAME
@@ -58,13 +60,13 @@ class UnknownRegion(ValueError):
 class Heard:
     """The sound of a recording, once listened to.
 
-    recognised : the words as heard, `und` without speech; delivery is judged by them
+    decoded : the words that delivery is judged by, `und` without speech
     transcript : the words the answer is judged by: the caller's, else as recognised
     """
 
     listening: Listening
     sound: Sound | None
-    recognised: Transcript
+    decoded: Decoded
     transcript: Transcript
     quality: Quality
 
@@ -82,8 +84,9 @@ class Scorer:
         self.policies = policies
         self.config = scoring or configs.load("scoring", ScoringConfig)
         self.weights = read_weights(versions["weights"].folder / "weights.json")
-        self.listener = Listener()
+        self.listener = _listener(versions["speech"].manifest)
         self.recogniser = recogniser(self.listener)
+        self.whisper = Recogniser(self.listener)
         self.tracker = FaceTracker()
         language.load()
 
@@ -134,21 +137,37 @@ class Scorer:
     ) -> Heard:
         quality = base_quality(recording)
         expected = request.language or job.language
-        silent = Transcript(text="", language="und", language_probability=0, source="recognised")
         written = supplied(request.transcript, expected) if request.transcript else None
         if recording.waveform is None:
             nothing = Listening(np.zeros(0, np.float32), (), ())
-            return Heard(nothing, None, silent, written or silent, quality)
+            silent = written or self.recogniser.transcript(NOTHING)
+            return Heard(nothing, None, NOTHING, silent, quality)
         listening = self.listener.listen(recording.waveform)
         sound = beside.submit(sound_of, listening) if listening.segments else None
         quality = quality.model_copy(
             update=audio_quality(recording.waveform, list(listening.segments))
         )
-        recognised = self.recogniser.transcribe(
+        decoded = self.recogniser.decode(
             listening, expected=expected, hotwords=job.hotwords_in(expected)
         )
-        heard = sound.result() if sound is not None else None
-        return Heard(listening, heard, recognised, written or recognised, quality)
+        transcript = written or self.recogniser.transcript(decoded)
+        return Heard(
+            listening,
+            sound.result() if sound is not None else None,
+            self._as_learned(decoded, listening),
+            transcript,
+            quality,
+        )
+
+    def _as_learned(self, decoded: Decoded, listening: Listening) -> Decoded:
+        """As the speech version's people were heard: by the Whisper that listens.
+
+        Another recogniser's words serve where no score is given, for filled pauses.
+        """
+        learned = self.versions["speech"].manifest.validated_languages
+        if type(self.recogniser) is Recogniser or decoded.language not in learned:
+            return decoded
+        return self.whisper.decode(listening, known=decoded.language)
 
     def _speech(self, heard: Heard, recording: Recording, request: ScoreRequest) -> Outcome:
         version = self.versions["speech"]
@@ -157,9 +176,8 @@ class Scorer:
             return refused("speech", names, "accommodation", "Not scored at the candidate's wish.")
         if recording.audio_problem is not None:
             return refused("speech", names, *recording.audio_problem)
-        features = speech_features(heard.listening, heard.recognised, heard.sound)
-        spoken = heard.recognised.language
-        return score_speech(version, features, spoken, heard.quality, self.config)
+        features = speech_features(heard.listening, heard.decoded, heard.sound)
+        return score_speech(version, features, heard.decoded, heard.quality, self.config)
 
     def _competency(
         self,
@@ -238,6 +256,19 @@ class Scorer:
             return Total(None, None, None, reason, {})
         asked = asked_weights(self.weights[job.key].predictors, question)
         return total(scores, asked, job, min_share=self.config.min_total_share)
+
+
+def _listener(manifest: Manifest) -> Listener:
+    """Raises ContractMismatch where the speech version learned from another encoder's features."""
+    listener = Listener()
+    here = identity(listener.config)
+    if manifest.listened_with not in ("", here):
+        raise ContractMismatch(
+            f"speech: the version learned from features of {manifest.listened_with!r}, "
+            f"configs/listening.yaml gives {here!r}. Use the encoder and settings it was trained "
+            "with, or retrain it."
+        )
+    return listener
 
 
 def _join(*outcomes: Outcome) -> Outcome:

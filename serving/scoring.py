@@ -10,10 +10,6 @@ from data.contract import Record
 class ScoringConfig(Record):
     """The thresholds of a scorecard."""
 
-    min_speech_s: float = Field(ge=0)
-    min_snr_db: float
-    min_bandwidth_hz: float = Field(ge=0)
-    max_clipping_ratio: float = Field(ge=0, le=1)
     max_error_rate: float = Field(
         ge=0, le=1, description="estimated of the recognised words, a unit that was said"
     )
@@ -22,6 +18,9 @@ class ScoringConfig(Record):
     )
     max_dropped_share: float = Field(
         ge=0, le=1, description="of the speech, where the recogniser only repeated itself"
+    )
+    max_other_language: float = Field(
+        ge=0, le=1, description="share of the speech that may be in a language the version lacks"
     )
     moment_points: float = Field(
         gt=0, description="a stretch this far from the whole answer is a moment of the report"

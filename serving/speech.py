@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from data.contract import SPEECH_MEASURES, Curve, Evidence, Measure, Moment, Quality
-from data.speech import SpeechFeatures
+from data.speech import SpeechFeatures, unfit_for_speech
+from data.transcript import Decoded
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
@@ -21,25 +22,29 @@ SHOWN = ("articulation_rate", "pause_ratio", "longest_pause", "f0_range")
 def score_speech(
     version: LoadedVersion,
     heard: SpeechFeatures,
-    language: str,
+    spoken: Decoded,
     quality: Quality,
     config: ScoringConfig,
 ) -> Outcome:
-    """Scores of the version's targets, or the reason there are none; measures in any language.
-
-    language : that is spoken
-    """
+    """Scores of the version's targets, or the reason there are none; measures in any language."""
     measured = measures("speech", SPEECH_MEASURES, heard.measures, version.manifest.references)
     names = [target.name for target in version.manifest.targets]
-    if problem := unfit_for_speech(quality, config) or _language_gate(version, language):
+    if problem := unfit_for_speech(quality) or _language_gate(version, spoken, config):
         return refused("speech", names, *problem, measures=measured)
-    points = version.points(heard.rows)
+    points = version.points(heard.rows, waveforms=heard.waveforms)
     scores = np.average(points, axis=0, weights=heard.durations_s)
-    reason = provisional_reason(version, language)
+    reason = provisional_reason(version, spoken.language)
+    widening = _widening(version, quality)
     return Outcome(
         scores=tuple(
             interval_score(
-                "speech", target, float(score), version, reason, evidence=_evidence(measured)
+                "speech",
+                target,
+                float(score),
+                version,
+                reason,
+                evidence=_evidence(measured),
+                widening=widening,
             )
             for target, score in zip(version.manifest.targets, scores, strict=True)
         ),
@@ -94,6 +99,16 @@ def _moments(
     )
 
 
+def _widening(version: LoadedVersion, quality: Quality) -> float:
+    """By how much intervals grow for this signal: the largest that applies."""
+    factors = [
+        widening.factor
+        for widening in version.manifest.widenings
+        if (value := getattr(quality, widening.measure)) is not None and value < widening.below
+    ]
+    return max(factors, default=1.0)
+
+
 def _outside(values: dict[str, float | None], version: LoadedVersion) -> tuple[Measure, ...]:
     """The measures beyond the reference range of the version's people."""
     named = measures("speech", SPEECH_MEASURES, values, version.manifest.references)
@@ -107,46 +122,26 @@ def _outside(values: dict[str, float | None], version: LoadedVersion) -> tuple[M
     )
 
 
-def unfit_for_speech(quality: Quality, config: ScoringConfig) -> tuple[str, str] | None:
-    """(code, sentence) when the sound is too poor to judge delivery; None when it serves."""
-    speech_s = quality.speech_s or 0.0
-    if speech_s == 0:
-        return "silence", "Nobody speaks in the recording."
-    if speech_s < config.min_speech_s:
+def _language_gate(
+    version: LoadedVersion, spoken: Decoded, config: ScoringConfig
+) -> tuple[str, str] | None:
+    known = version.manifest.validated_languages
+    if not version.manifest.language_bound:
+        return None
+    if spoken.language not in known:
         return (
-            "too_little_speech",
-            f"{speech_s:.1f} s of speech; {config.min_speech_s:g} s are needed.",
+            "language_not_validated",
+            f"The answer is in {spoken.language!r}; this version learned from {', '.join(known)} "
+            "only. Its measures hold in any language and are given.",
         )
-    if quality.snr_db is not None and quality.snr_db < config.min_snr_db:
+    strange = sum(share for code, share in spoken.language_shares.items() if code not in known)
+    if strange > config.max_other_language:
         return (
-            "too_noisy",
-            f"Speech is {quality.snr_db:.0f} dB above the background; "
-            f"{config.min_snr_db:g} dB are needed.",
-        )
-    if quality.bandwidth_hz is not None and quality.bandwidth_hz < config.min_bandwidth_hz:
-        return (
-            "too_narrow",
-            f"The sound reaches {quality.bandwidth_hz:.0f} Hz; "
-            f"{config.min_bandwidth_hz:g} Hz are needed.",
-        )
-    if quality.clipping_ratio is not None and quality.clipping_ratio > config.max_clipping_ratio:
-        return (
-            "clipped",
-            f"{100 * quality.clipping_ratio:.1f} % of the samples are clipped; at most "
-            f"{100 * config.max_clipping_ratio:g} % may be.",
+            "code_switched",
+            f"{strange:.0%} of the speech is in another language than {', '.join(known)}; at most "
+            f"{config.max_other_language:.0%} may be.",
         )
     return None
-
-
-def _language_gate(version: LoadedVersion, language: str) -> tuple[str, str] | None:
-    known = version.manifest.validated_languages
-    if not version.manifest.language_bound or language in known:
-        return None
-    return (
-        "language_not_validated",
-        f"The answer is in {language!r}; this version learned from {', '.join(known)} "
-        "only. Its measures hold in any language and are given.",
-    )
 
 
 def _evidence(measured: tuple[Measure, ...]) -> tuple[Evidence, ...]:

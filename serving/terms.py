@@ -194,6 +194,7 @@ CODES_ZH = {
     "no_face": "看得见面部的画面太少，未作测量。",
     "several_faces": "画面中有两张或更多的脸，无法确定测量的是谁，需要人工查看。",
     "language_not_validated": "该版本未在这种语言上验证，只给出测量值，不评分。",
+    "code_switched": "回答中夹杂另一种语言的时间过长，只给出测量值，不评分。",
     "other_language": "回答所用的语言与要求不同。",
     "language_unknown": "题库没有这种语言的文本。",
     "no_question": "请求没有指定问题，无从比较答案。",

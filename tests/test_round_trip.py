@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from data.contract import SPEECH, ContractMismatch
+from data.head import HeadGraph
+from data.listening import identity
 from data.registry import NAMES
 from serving.models import load_champions, load_version
-from training.publish import CHAMPION, connect, head_points, register
+from serving.scorer import Scorer
+from training.publish import CHAMPION, connect, register
 
 STARTER = Path(__file__).resolve().parents[1] / "training" / "starter"
 
@@ -47,9 +50,11 @@ def test_every_starter_version_is_served_as_it_was_published(starters):
 
 def test_training_and_serving_get_the_same_points_from_one_head(starters):
     version = load_version("speech", "1")
-    rows = np.random.default_rng(0).normal(0, 1, (7, len(SPEECH.columns))).astype("f4")
-    trained = np.clip(head_points(version.folder, version.manifest, rows), 0, 100)
-    np.testing.assert_allclose(version.points(rows), trained, atol=1e-4)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(0, 1, (3, len(SPEECH.columns))).astype("f4")
+    trained = HeadGraph(version.folder / version.manifest.artifact).points(rows)
+    served = version.points(rows)
+    np.testing.assert_allclose(served, trained.clip(0, 100), atol=1e-4)
 
 
 def test_a_missing_champion_is_named_with_what_to_do(state):
@@ -69,6 +74,16 @@ def test_a_version_trained_on_other_features_is_refused_and_both_ids_are_named(t
     with pytest.raises(ContractMismatch, match=r"speech-0-00000000") as caught:
         served(folder, "speech")
     assert SPEECH.id in str(caught.value)
+
+
+def test_a_speech_version_of_another_encoders_features_is_refused(tmp_path, state):
+    for name in NAMES:
+        register(STARTER / name)
+    folder = altered(tmp_path, "speech", listened_with="whisper-large-v3-int8-00000000")
+    connect().set_registered_model_alias("speech", CHAMPION, register(folder))
+    with pytest.raises(ContractMismatch, match="whisper-large-v3-int8-00000000") as caught:
+        Scorer.load()
+    assert identity() in str(caught.value)
 
 
 def test_a_manifest_of_newer_code_is_refused(tmp_path, state):

@@ -12,15 +12,16 @@ import configs
 from data.contract import Quality, Score, ScoreRequest, Transcript, Word
 from data.jobs import job as job_named
 from data.recording import Waveform, open_recording
+from data.speech import SpeechLimits, unfit_for_speech
 from serving.competency import score_competency
 from serving.scoring import ScoringConfig
-from serving.speech import unfit_for_speech
 from serving.terms import sentence
 
 RATE = 16_000
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"
 ENGLISH = ScoreRequest(job="relationship_manager", question="unhappy_customer", language="en")
 CONFIG = configs.load("scoring", ScoringConfig)
+LIMITS = configs.load("speech_limits", SpeechLimits)
 GOOD = Quality(duration_s=30, speech_s=20, snr_db=30, bandwidth_hz=8000, clipping_ratio=0)
 
 
@@ -85,17 +86,17 @@ def test_the_same_voice_unspoilt_is_scored(scorer, voice, tmp_path, write_media)
 @pytest.mark.parametrize(
     ("measure", "limit", "beyond", "code"),
     [
-        ("speech_s", CONFIG.min_speech_s, -0.1, "too_little_speech"),
-        ("snr_db", CONFIG.min_snr_db, -0.1, "too_noisy"),
-        ("bandwidth_hz", CONFIG.min_bandwidth_hz, -1, "too_narrow"),
-        ("clipping_ratio", CONFIG.max_clipping_ratio, 0.001, "clipped"),
+        ("speech_s", LIMITS.min_speech_s, -0.1, "too_little_speech"),
+        ("snr_db", LIMITS.min_snr_db, -0.1, "too_noisy"),
+        ("bandwidth_hz", LIMITS.min_bandwidth_hz, -1, "too_narrow"),
+        ("clipping_ratio", LIMITS.max_clipping_ratio, 0.001, "clipped"),
     ],
 )
 def test_the_limit_itself_still_serves_and_beyond_it_does_not(
     measure: str, limit: float, beyond: float, code: str
 ):
-    assert unfit_for_speech(GOOD.model_copy(update={measure: limit}), CONFIG) is None
-    found = unfit_for_speech(GOOD.model_copy(update={measure: limit + beyond}), CONFIG)
+    assert unfit_for_speech(GOOD.model_copy(update={measure: limit})) is None
+    found = unfit_for_speech(GOOD.model_copy(update={measure: limit + beyond}))
     assert found is not None
     assert found[0] == code
 
