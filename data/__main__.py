@@ -79,7 +79,8 @@ def _speech(
     listening = listener.listen(recording.waveform)
     segments = list(listening.segments)
     known = audio_quality(recording.waveform, segments)
-    measured = speech_features(listening, Recogniser(listener).decode(listening)).measures
+    decoded = Recogniser(listener).decode(listening)
+    measured = speech_features(listener, listening, decoded).measures
     return quality.model_copy(update=known), segments, measured
 
 

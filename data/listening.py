@@ -123,11 +123,7 @@ class Listener:
         normalised = (waveform * gain).astype(np.float32)
         segments = self._segments(normalised)
         stretches = cut_at_pauses(segments, longest_s=self.config.window_s)
-        margin_s, end_s = self.config.margin_s, len(waveform) / SAMPLE_RATE
-        windows = tuple(
-            self._encode(normalised, (max(0.0, first - margin_s), min(end_s, last + margin_s)))
-            for first, last in stretches
-        )
+        windows = tuple(self.window(normalised, stretch) for stretch in stretches)
         return Listening(normalised, segments, windows)
 
     def _segments(self, waveform: Waveform) -> tuple[Segment, ...]:
@@ -147,9 +143,12 @@ class Listener:
         mel = self.whisper.feature_extractor(np.concatenate([piece, silence]), padding=0)
         return np.ascontiguousarray(mel[:, : mel.shape[1] // 2 * 2])
 
-    def _encode(self, waveform: Waveform, stretch: Segment) -> Window:
-        start_s, end_s = stretch
-        layers = self.encoder(self.mel(waveform, stretch))
+    def window(self, waveform: Waveform, stretch: Segment) -> Window:
+        """The stretch of a level-normalised waveform with a margin around it, encoded alone."""
+        margin_s, last_s = self.config.margin_s, len(waveform) / SAMPLE_RATE
+        start_s = max(0.0, stretch[0] - margin_s)
+        end_s = min(last_s, stretch[1] + margin_s)
+        layers = self.encoder(self.mel(waveform, (start_s, end_s)))
         outputs = max(1, round((end_s - start_s) * ENCODER_RATE))
         states = layers[np.array(SPEECH_LAYERS) - 1, :outputs].astype(np.float16)
         encoding = ctranslate2.StorageView.from_array(np.ascontiguousarray(layers[-1:]))

@@ -7,6 +7,7 @@ neither the model nor the libraries it was trained with. What a card says beside
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,8 @@ def _checked_widenings(
     stated: tuple[Widening, ...], worse: pd.DataFrame, level: float
 ) -> Iterator[Checked]:
     rows = {(row.measure, row.below): row.factor for row in stated}
-    again = {(row.measure, row.below): row.factor for row in widenings(worse, level=level)}
+    found = widenings(worse, level=level) if math.isfinite(level) else ()
+    again = {(row.measure, row.below): row.factor for row in found}
     for measure, below in dict.fromkeys([*rows, *again]):
         yield Checked(
             f"widening in {MANIFEST}",

@@ -275,7 +275,8 @@ def heard(
     """
     whisper = _whisper()
     listening = whisper.listener.listen(waveform)
-    found = speech_features(listening, whisper.decode(listening, known=known), sentences=False)
+    decoded = whisper.decode(listening, known=known)
+    found = speech_features(whisper.listener, listening, decoded, sentences=False)
     measured = [found.measures[column.name] for column in SPEECH_MEASURES]
     kept = [part.astype(np.float16) for part in found.waveforms] if whole else []
     arrays: dict[str, fit.Matrix] = {

@@ -52,7 +52,8 @@ def _speech() -> Blocks:
     assert waveform is not None
     listener = Listener()
     listening = listener.listen(waveform)
-    features = speech_features(listening, Recogniser(listener).decode(listening, expected="en"))
+    decoded = Recogniser(listener).decode(listening, expected="en")
+    features = speech_features(listener, listening, decoded)
     row = features.rows.mean(axis=0)
     names = [f"layer {layer} {name}" for layer in SPEECH_LAYERS for name in SPEECH_STATISTICS]
     blocks = np.split(row[: len(names) * ENCODER_WIDTH], len(names))

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 import configs
-from data.contract import SPEECH, WORD_MEASURES, Word
+from data.contract import (
+    ENCODER_WIDTH,
+    SPEECH,
+    SPEECH_LAYERS,
+    SPEECH_STATISTICS,
+    WORD_MEASURES,
+    Word,
+)
 from data.listening import Listener, Listening, cut_at_pauses, loud_level_db
 from data.recording import open_recording
 from data.speech import (
@@ -98,8 +105,9 @@ def test_three_ums_in_a_minute_are_three_a_minute():
     assert filled_pauses_per_minute((), 60) is None
 
 
-def test_silence_has_no_measure_at_all():
-    found = speech_features(Listening(np.zeros(3 * RATE, "f4"), (), ()), NOTHING)
+def test_silence_has_no_measure_at_all(listener):
+    silence = Listening(np.zeros(3 * RATE, "f4"), (), ())
+    found = speech_features(listener, silence, NOTHING)
     assert set(found.measures.values()) == {None}
     assert found.rows.shape == (0, len(SPEECH.columns))
 
@@ -147,7 +155,7 @@ def spoken(shared_data) -> np.ndarray:
 
 def features(whisper: Recogniser, waveform: np.ndarray) -> SpeechFeatures:
     listening = whisper.listener.listen(waveform)
-    return speech_features(listening, whisper.decode(listening, known="en"))
+    return speech_features(whisper.listener, listening, whisper.decode(listening, known="en"))
 
 
 def test_gain_changes_neither_rows_nor_measures(whisper, spoken):
@@ -175,7 +183,10 @@ def test_three_seconds_of_silence_at_the_start_move_only_the_times(whisper, spok
 def test_silence_and_noise_are_not_speech(listener):
     assert listener.listen(np.zeros(5 * RATE, "f4")).segments == ()
     hiss = np.random.default_rng(0).normal(0, 0.001, 5 * RATE).astype("f4")
-    assert speech_features(listener.listen(hiss), NOTHING).rows.shape == (0, len(SPEECH.columns))
+    assert speech_features(listener, listener.listen(hiss), NOTHING).rows.shape == (
+        0,
+        len(SPEECH.columns),
+    )
 
 
 def said(*placed: tuple[float, float, float]) -> list[Word]:
@@ -222,3 +233,14 @@ def test_rows_hold_the_words_of_their_own_stretch(whisper, spoken):
     assert (found.rows[:, place] > 0.5).all()
     for part, seconds in zip(found.waveforms, found.durations_s, strict=True):
         assert len(part) == pytest.approx(RATE * seconds, abs=2)
+
+
+def test_a_sentence_has_the_same_row_wherever_in_the_answer_it_is_said(whisper, spoken):
+    """Outputs of the encoder tell how far into a window they are; rows must not."""
+    encoded = slice(0, len(SPEECH_LAYERS) * len(SPEECH_STATISTICS) * ENCODER_WIDTH)
+    whole = features(whisper, spoken)
+    assert len(whole.rows) > 2
+    first_s, last_s = whole.stretches[-1]
+    alone = features(whisper, spoken[int((first_s - 0.5) * RATE) : int((last_s + 0.5) * RATE)])
+    difference = np.abs(alone.rows[0, encoded] - whole.rows[-1, encoded]).mean()
+    assert difference < 0.1 * np.abs(whole.rows[-1, encoded]).mean()

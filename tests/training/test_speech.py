@@ -21,6 +21,7 @@ from evaluation.audit import check
 from evaluation.calibration import conformal_half_width
 from evaluation.card import missing
 from evaluation.rows import Intervals
+from training import robustness
 from training.conditions import CONDITIONS
 from training.publish import Built, write
 from training.speech import (
@@ -251,7 +252,7 @@ def test_a_folder_without_ratings_says_what_it_needs(tmp_path):
 
 
 def test_a_whole_encoder_goes_through_the_recipe_into_the_published_graph(
-    config, folder, store, tmp_path
+    config, folder, store, tmp_path, monkeypatch
 ):
     """As on a GPU, with a tiny wav2vec 2.0 of random weights."""
     raw = Wav2Vec2Config(
@@ -262,6 +263,7 @@ def test_a_whole_encoder_goes_through_the_recipe_into_the_published_graph(
     Wav2Vec2Model(raw).save_pretrained(tmp_path / "encoder")
     recipe = config.tuning.model_copy(update={"encoder": str(tmp_path / "encoder"), "epochs": 1})
     whole = config.model_copy(update={"tuning": recipe, "trials": 1, "recorded_worse": 1})
+    monkeypatch.setattr(robustness, "CONDITIONS", CONDITIONS[:1])
     built = run(whole, folder, store)
     version = write(built, tmp_path / "speech", change="another encoder")
     head = HeadGraph(version / built.manifest.artifact)
