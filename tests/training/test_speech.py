@@ -152,7 +152,7 @@ def test_ratings_that_experts_disagree_about_are_doubted(rated):
 
 
 def test_worse_recordings_are_of_every_adult_in_every_condition(built, rated, config):
-    worse = pd.read_csv(io.BytesIO(built.files[ROBUSTNESS]), dtype={"person": str})
+    worse = pd.read_csv(io.BytesIO(built.files[ROBUSTNESS]), dtype={"person": str, "item": str})
     assert set(worse["condition"]) == {"plain", *(c.name for c in CONDITIONS)}
     adults = rated.table[rated.table["age_group"] == "adult"]
     assert len(set(worse["person"])) > 5
