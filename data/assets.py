@@ -92,16 +92,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def known_sha256(path: Path) -> str:
+    """As `file_sha256`, computed once a process for a file that does not change."""
+    stat = path.stat()
+    return _remembered(path, stat.st_size, stat.st_mtime_ns)
+
+
 @lru_cache(maxsize=64)
-def _checked(path: Path, sha256: str, size: int, modified_ns: int) -> bool:
-    return file_sha256(path) == sha256
+def _remembered(path: Path, size: int, modified_ns: int) -> str:
+    return file_sha256(path)
 
 
 def _is_right(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
-    stat = path.stat()
-    return _checked(path, sha256, stat.st_size, stat.st_mtime_ns)
+    return known_sha256(path) == sha256
 
 
 _FAILURES = (

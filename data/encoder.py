@@ -20,7 +20,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from data.assets import cache_folder, file_sha256
+from data.assets import cache_folder, known_sha256
 from data.contract import ContractMismatch
 
 Floats = npt.NDArray[np.float32]
@@ -56,7 +56,7 @@ class Encoder:
 
 def graph_file(folder: Path, precision: Precision) -> Path:
     """The graph of a folder's weights, built on first use and kept in the cache."""
-    digest = file_sha256(folder / WEIGHTS_FILE)[:16]
+    digest = known_sha256(folder / WEIGHTS_FILE)[:16]
     path = cache_folder() / "graphs" / f"encoder-{digest}-{precision}-{GRAPH}.onnx"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

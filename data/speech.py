@@ -155,21 +155,19 @@ def speech_features(
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
         return SpeechFeatures(nothing, (), (), dict.fromkeys(_NAMES))
     sound = sound or sound_of(listening)
-    placed = [
-        (window, stretch)
-        for window in listening.windows
-        for stretch in _stretches(window, listening.segments, ends_s, config)
-    ]
-    stretches = tuple(stretch for _, stretch in placed)
+    placed: list[tuple[Segment, Window | None]] = []
+    for window in listening.windows:
+        within = _stretches(window, listening.segments, ends_s, config)
+        placed += [(stretch, window if len(within) == 1 else None) for stretch in within]
+    stretches = tuple(stretch for stretch, _ in placed)
     rows, apart = [], []
-    for (window, stretch), words in zip(
+    for (stretch, alone), words in zip(
         placed, words_by_stretch(decoded.words, stretches), strict=True
     ):
         inside = _clipped(listening.segments, stretch)
         delivered = measures(inside, sound, config)
         heard = word_measures(words, inside, decoded.language_probability)
-        alone = sum(other is window for other, _ in placed) == 1
-        layers = _layers(window if alone else listener.window(listening.waveform, stretch), stretch)
+        layers = _layers(alone or listener.window(listening.waveform, stretch), stretch)
         apart.append(delivered)
         rows.append(_row(layers, {**delivered, **heard}))
     response_s = listening.segments[-1][1] - listening.segments[0][0]

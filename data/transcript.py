@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import ctranslate2
 import numpy as np
+import numpy.typing as npt
 import tokenizers
 import zhconv
 from faster_whisper.tokenizer import Tokenizer
@@ -111,8 +112,9 @@ class Recogniser:
         """
         spoken_s = {"zh": 0.0, "en": 0.0}
         for window in listening.windows:
+            outputs = np.array(window.encoding)[0]
             for phrase in phrases(listening.segments, window, self.config.phrase_s):
-                heard = self._probabilities(phrase_encoding(window, phrase))
+                heard = self._probabilities(phrase_encoding(outputs, window, phrase))
                 zh, en = heard.get("zh", 0.0), heard.get("en", 0.0)
                 mandarin = zh >= self.config.mandarin_share * (zh + en)
                 spoken_s["zh" if mandarin else "en"] += phrase[1] - phrase[0]
@@ -256,9 +258,10 @@ def phrases(segments: Sequence[Segment], window: Window, least_s: float) -> list
     return found
 
 
-def phrase_encoding(window: Window, phrase: Segment) -> ctranslate2.StorageView:
-    """Outputs of the phrase with those of the silence behind the window."""
-    outputs = np.array(window.encoding)[0]
+def phrase_encoding(
+    outputs: npt.NDArray[np.float32], window: Window, phrase: Segment
+) -> ctranslate2.StorageView:
+    """Of the window's outputs those of the phrase, with those of the silence behind the window."""
     first, last = (round((at - window.start_s) * ENCODER_RATE) for at in phrase)
     silence = outputs[round((window.end_s - window.start_s) * ENCODER_RATE) :]
     joined = np.concatenate([outputs[first : max(last, first + 1)], silence])

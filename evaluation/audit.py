@@ -8,10 +8,10 @@ neither the model nor the libraries it was trained with. What a card says beside
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -88,30 +88,33 @@ def check(folder: Path) -> list[Checked]:
 def _checked_robustness(stated: tuple[Robustness, ...], worse: pd.DataFrame) -> Iterator[Checked]:
     rows = {(row.condition, row.target): row for row in stated}
     again = {(row.condition, row.target): row for row in changes(worse)}
-    for condition, target in dict.fromkeys([*rows, *again]):
-        shown, recomputed = (
-            _numbers(table[condition, target], ROBUSTNESS_FIELDS)
-            if (condition, target) in table
-            else {}
-            for table in (rows, again)
-        )
+    for (condition, target), shown, recomputed in _beside(rows, again, ROBUSTNESS_FIELDS):
         yield Checked("change", target, {"condition": condition}, shown, recomputed)
 
 
 def _checked_widenings(
     stated: tuple[Widening, ...], worse: pd.DataFrame, level: float
 ) -> Iterator[Checked]:
-    rows = {(row.measure, row.below): row.factor for row in stated}
     found = widenings(worse, level=level) if math.isfinite(level) else ()
-    again = {(row.measure, row.below): row.factor for row in found}
-    for measure, below in dict.fromkeys([*rows, *again]):
-        yield Checked(
-            f"widening in {MANIFEST}",
-            "all",
-            {measure: f"below {below:g}"},
-            {"value": rows.get((measure, below))},
-            {"value": again.get((measure, below))},
+    rows = {(row.measure, row.below): row for row in stated}
+    again = {(row.measure, row.below): row for row in found}
+    for (measure, below), shown, recomputed in _beside(rows, again, ("factor",)):
+        where = {measure: f"below {below:g}"}
+        yield Checked(f"widening in {MANIFEST}", "all", where, shown, recomputed)
+
+
+Key = TypeVar("Key", bound=tuple[Any, ...])
+
+
+def _beside(
+    stated: Mapping[Key, Record], again: Mapping[Key, Record], names: tuple[str, ...]
+) -> Iterator[tuple[Key, dict[str, float | None], dict[str, float | None]]]:
+    """Key, stated and recomputed numbers of every row that either table has."""
+    for key in dict.fromkeys([*stated, *again]):
+        shown, recomputed = (
+            _numbers(table[key], names) if key in table else {} for table in (stated, again)
         )
+        yield key, shown, recomputed
 
 
 def _checked(row: Metric, predictions: pd.DataFrame, intervals: Intervals) -> Checked:
@@ -133,16 +136,10 @@ def _checked_impact(stated: tuple[Impact, ...], predictions: pd.DataFrame) -> It
         if column in predictions:
             found = impact_rows(predictions, target, column)
             again |= {(target, column, row.group): row for row in found}
-    for key in dict.fromkeys([*rows, *again]):
+    for key, shown, recomputed in _beside(rows, again, IMPACT_FIELDS):
         target, column, group = key
-        row = rows.get(key)
-        where = {column: group}
-        shown = _numbers(row, IMPACT_FIELDS) if row else {}
-        if row and row.cut != ABOVE_MEDIAN:
-            yield Checked("impact", target, where, shown)
-            continue
-        recomputed = _numbers(again[key], IMPACT_FIELDS) if key in again else {}
-        yield Checked("impact", target, where, shown, recomputed)
+        follows = key not in rows or rows[key].cut == ABOVE_MEDIAN
+        yield Checked("impact", target, {column: group}, shown, recomputed if follows else None)
 
 
 def _numbers(row: Record, names: tuple[str, ...]) -> dict[str, float | None]:

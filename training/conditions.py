@@ -105,12 +105,17 @@ def _at_speed(waveform: Waveform, babble: Waveform, seed: int, *, factor: float)
     return faster
 
 
+def opened(path: Path) -> Waveform | None:
+    """The sound of a file, however short; None where it has none."""
+    config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
+    return open_recording(path, config).waveform
+
+
 def _coded(waveform: Waveform, babble: Waveform, seed: int, *, codec: Codec) -> Waveform:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"answer{codec.suffix}"
         encode(waveform, path, codec)
-        config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
-        found = open_recording(path, config).waveform
+        found = opened(path)
     assert found is not None, "a file of sound has sound"
     return found
 

@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-import configs
 from data.contract import Quality
-from data.recording import RecordingConfig, Waveform, audio_quality, open_recording
+from data.recording import Waveform, audio_quality
 from data.speech import unfit_for_speech
 from evaluation.robustness import PLAIN
 from evaluation.rows import PLACES
 from training import fit
-from training.conditions import CONDITIONS, Condition
+from training.conditions import CONDITIONS, Condition, opened
 
 Floats = npt.NDArray[np.float64]
 Segments = Sequence[tuple[float, float]]
@@ -42,7 +41,7 @@ class Scene:
 
     def __call__(self, path: Path) -> dict[str, fit.Matrix]:
         """Arrays of the utterance, with `quality` in the order of MEASURED."""
-        waveform = opened(path)
+        waveform = _sound(path)
         if self.condition is not None:
             waveform = self.condition.change(waveform, self.babble, sum(path.stem.encode()))
         arrays, segments = self.extract(waveform)
@@ -51,10 +50,8 @@ class Scene:
         return arrays | {"quality": np.array(known, dtype=float)}
 
 
-def opened(path: Path) -> Waveform:
-    """The sound of an utterance, however short."""
-    config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
-    waveform = open_recording(path, config).waveform
+def _sound(path: Path) -> Waveform:
+    waveform = opened(path)
     assert waveform is not None, f"{path} has no sound"
     return waveform
 
@@ -64,7 +61,7 @@ def babble(paths: Sequence[Path], seconds: float = 30) -> Waveform:
     length = round(seconds * 16_000)
     voices = []
     for first in range(TALKERS):
-        voice = np.concatenate([opened(path) for path in paths[first::TALKERS]])
+        voice = np.concatenate([_sound(path) for path in paths[first::TALKERS]])
         voices.append(np.resize(voice, length) / max(float(np.sqrt(np.mean(voice**2))), 1e-6))
     mixed: Waveform = (np.mean(voices, axis=0) * 0.1).astype(np.float32)
     return mixed

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ from data.corpora import speechocean762
 from data.head import HeadGraph
 from data.listening import Listener, Segment, identity
 from data.outcomes import BadTable
-from data.recording import RecordingConfig, Waveform, open_recording
+from data.recording import Waveform
 from data.registry import ROBUSTNESS, read_manifest
 from data.speech import SpeechConfig, speech_features
 from data.splits import folds
@@ -56,6 +56,7 @@ from evaluation import agreement
 from evaluation.robustness import changes, widenings
 from evaluation.rows import PLACES, Intervals
 from training import fit, robustness, tuning
+from training.conditions import opened
 from training.facts import Facts, facts
 from training.graphs import mean_of, packed
 from training.publish import Built, Judged
@@ -154,11 +155,15 @@ class Examples:
 
     table: pd.DataFrame
     rows: npt.NDArray[np.float32]
-    waveforms: Waveforms
+    waveforms: list[npt.NDArray[np.floating]]
     owner: Rows
     durations_s: Floats
     measures: Floats
     unheard: pd.DataFrame
+
+    def waveforms_of(self, stretches: Rows) -> Waveforms:
+        """None where no encoder is tuned."""
+        return [self.waveforms[int(i)] for i in stretches] if self.waveforms else []
 
     @property
     def people(self) -> npt.NDArray[np.str_]:
@@ -202,12 +207,12 @@ def examples(
     whole : whether waveforms are kept, for an encoder that is tuned
     """
     table = _rated_fully(speechocean762.read(folder))
-    known = languages[0] if len(languages) == 1 else None
+    hearing = Hearing.of(languages, whole=whole)
     found = fit.features(
         speechocean762.paths(table),
-        partial(_extract, known=known, whole=whole),
+        hearing.utterance,
         store=store,
-        identity=_identity(known, whole),
+        identity=hearing.identity,
         label="speech features",
         workers=workers,
     )
@@ -222,18 +227,6 @@ def examples(
         measures=np.stack([found[i]["measures"] for i in heard]),
         unheard=table.drop(index=table.index[heard]),
     )
-
-
-def _identity(known: str | None, whole: bool) -> str:
-    """Of what `heard` gives."""
-    measured_with = configs.load("speech_measures", SpeechConfig)
-    written_with = configs.load("transcript", TranscriptConfig)
-    decoded_with = written_with.model_dump_json(
-        include={"beam_size", "max_compression", "max_units_per_s"}
-    )
-    settings = f"{measured_with.model_dump_json()} {decoded_with}"
-    kept = "with waveforms" if whole else ""
-    return f"{SPEECH.id} {identity()} {known} {kept} {settings}"
 
 
 def _parted(arrays: dict[str, fit.Matrix]) -> Waveforms:
@@ -257,36 +250,57 @@ def _whisper() -> Recogniser:
     return Recogniser(Listener())
 
 
-def _extract(path: Path, *, known: str | None, whole: bool) -> dict[str, fit.Matrix]:
-    config = configs.load("recording", RecordingConfig, min_duration_s=0.1)
-    waveform = open_recording(path, config).waveform
-    if waveform is None:
-        return {"rows": np.empty((0, len(SPEECH.columns))), "durations_s": np.empty(0)}
-    return heard(waveform, known=known, whole=whole)[0]
-
-
-def heard(
-    waveform: Waveform, *, known: str | None, whole: bool
-) -> tuple[dict[str, fit.Matrix], tuple[Segment, ...]]:
-    """Arrays of one utterance (rows of its stretches, …), and where it speaks.
+@dataclass(frozen=True)
+class Hearing:
+    """How utterances become arrays.
 
     known : language that is spoken, where it is known
     whole : whether waveforms are kept, for an encoder that is tuned
     """
-    whisper = _whisper()
-    listening = whisper.listener.listen(waveform)
-    decoded = whisper.decode(listening, known=known)
-    found = speech_features(whisper.listener, listening, decoded, sentences=False)
-    measured = [found.measures[column.name] for column in SPEECH_MEASURES]
-    kept = [part.astype(np.float16) for part in found.waveforms] if whole else []
-    arrays: dict[str, fit.Matrix] = {
-        "rows": found.rows,
-        "waveforms": np.concatenate([np.empty(0, np.float16), *kept]),
-        "lengths": np.array([len(part) for part in kept], np.float32),
-        "durations_s": found.durations_s,
-        "measures": np.array([np.nan if value is None else value for value in measured]),
-    }
-    return arrays, listening.segments
+
+    known: str | None
+    whole: bool
+
+    @classmethod
+    def of(cls, languages: tuple[str, ...], *, whole: bool) -> Hearing:
+        """Where one language is spoken, it is not told from the sound."""
+        return cls(languages[0] if len(languages) == 1 else None, whole)
+
+    @property
+    def identity(self) -> str:
+        """What the arrays depend on."""
+        measured_with = configs.load("speech_measures", SpeechConfig)
+        written_with = configs.load("transcript", TranscriptConfig)
+        decoded_with = written_with.model_dump_json(
+            include={"beam_size", "max_compression", "max_units_per_s"}
+        )
+        settings = f"{measured_with.model_dump_json()} {decoded_with}"
+        kept = "with waveforms" if self.whole else ""
+        return f"{SPEECH.id} {identity()} {self.known} {kept} {settings}"
+
+    def utterance(self, path: Path) -> dict[str, fit.Matrix]:
+        """Arrays of a file."""
+        waveform = opened(path)
+        if waveform is None:
+            return {"rows": np.empty((0, len(SPEECH.columns))), "durations_s": np.empty(0)}
+        return self(waveform)[0]
+
+    def __call__(self, waveform: Waveform) -> tuple[dict[str, fit.Matrix], tuple[Segment, ...]]:
+        """Arrays of one utterance (rows of its stretches, …), and where it speaks."""
+        whisper = _whisper()
+        listening = whisper.listener.listen(waveform)
+        decoded = whisper.decode(listening, known=self.known)
+        found = speech_features(whisper.listener, listening, decoded, sentences=False)
+        measured = [found.measures[column.name] for column in SPEECH_MEASURES]
+        kept = [part.astype(np.float16) for part in found.waveforms] if self.whole else []
+        arrays: dict[str, fit.Matrix] = {
+            "rows": found.rows,
+            "waveforms": np.concatenate([np.empty(0, np.float16), *kept]),
+            "lengths": np.array([len(part) for part in kept], np.float32),
+            "durations_s": found.durations_s,
+            "measures": np.array([np.nan if value is None else value for value in measured]),
+        }
+        return arrays, listening.segments
 
 
 def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
@@ -399,16 +413,15 @@ def recorded_worse(
     medians = pd.DataFrame(rated.median()[rows], columns=list(rated.aspects), index=rows)
     others = rated.table.drop(index=chosen.index)
     talkers = others.iloc[:: max(1, len(others) // (10 * robustness.TALKERS))]
-    language = known.languages[0] if len(known.languages) == 1 else None
-    whole = bool(config.tuning.encoder)
+    hearing = Hearing.of(known.languages, whole=bool(config.tuning.encoder))
     return robustness.recorded_worse(
         speechocean762.paths(chosen),
         pd.concat([chosen[["person", "item"]], medians], axis=1),
         [judged.heads[fold].utterance for fold in judged.fold[rows]],
-        partial(heard, known=language, whole=whole),
+        hearing,
         robustness.babble(speechocean762.paths(talkers)),
         store=store,
-        identity=_identity(language, whole),
+        identity=hearing.identity,
         workers=config.workers,
     )
 
@@ -505,7 +518,7 @@ class Fitted:
         return points
 
     def utterance(self, arrays: dict[str, fit.Matrix]) -> Floats:
-        """(aspects,) of the arrays that `heard` gives."""
+        """(aspects,) of the arrays that a Hearing gives."""
         points = self.points(arrays["rows"], _parted(arrays))
         return np.average(points, axis=0, weights=arrays["durations_s"])
 
@@ -520,9 +533,7 @@ def learn(
     rows = head.pipeline(doubt).fit(rated.rows[used], ratings)
     if not config.tuning.encoder:
         return Fitted(rows, None)
-    return Fitted(
-        rows, _tuned(config, [rated.waveforms[int(i)] for i in used], ratings, store, name=name)
-    )
+    return Fitted(rows, _tuned(config, rated.waveforms_of(used), ratings, store, name=name))
 
 
 def _tuned(
@@ -549,8 +560,7 @@ def _tuned(
 def _scores(fitted: Fitted, rated: Examples, wanted: Rows) -> Floats:
     """(wanted, aspects): stretches averaged by duration, as serving does."""
     used = np.flatnonzero(np.isin(rated.owner, wanted))
-    waveforms = [rated.waveforms[int(i)] for i in used] if len(rated.waveforms) else []
-    points = fitted.points(rated.rows[used], waveforms)
+    points = fitted.points(rated.rows[used], rated.waveforms_of(used))
     return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
 
 
