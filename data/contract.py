@@ -409,15 +409,29 @@ woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 
 # --- what training and serving agree on through the registry ------------------
 
 
+class Band(Record):
+    """Scores of at most `up_to` points, which err otherwise than those above them."""
+
+    up_to: float
+    half_width: float = Field(ge=0)
+
+
 class Target(Record):
     """One output of a head, in points of 100.
 
     half_width : cross-validated residual quantile in points: score ± half_width covers
         90 % of human ratings of people the head was not fitted on.
+    bands : lower scores with half widths of their own, lowest first
     """
 
     name: str
     half_width: float = Field(ge=0)
+    bands: tuple[Band, ...] = ()
+
+    def half_width_at(self, score: float) -> float:
+        """Points to either side of a score."""
+        fitting = (band.half_width for band in self.bands if score <= band.up_to)
+        return next(fitting, self.half_width)
 
 
 class Widening(Record):

@@ -62,12 +62,16 @@ class SpeechLimits(Record):
     min_snr_db: float
     min_bandwidth_hz: float = Field(ge=0)
     max_clipping_ratio: float = Field(ge=0, le=1)
+    min_voiced_ratio: float = Field(ge=0, le=1)
 
 
 def unfit_for_speech(
-    quality: Quality, limits: SpeechLimits | None = None
+    quality: Quality, *, voiced_ratio: float | None, limits: SpeechLimits | None = None
 ) -> tuple[str, str] | None:
-    """(code, sentence) when the sound is too poor to judge delivery; None when it serves."""
+    """(code, sentence) when the sound is too poor to judge delivery; None when it serves.
+
+    voiced_ratio : the measure of that name
+    """
     limits = limits or configs.load("speech_limits", SpeechLimits)
     speech_s = quality.speech_s or 0.0
     if speech_s == 0:
@@ -94,6 +98,12 @@ def unfit_for_speech(
             "clipped",
             f"{100 * quality.clipping_ratio:.1f} % of the samples are clipped; at most "
             f"{100 * limits.max_clipping_ratio:g} % may be.",
+        )
+    if voiced_ratio is not None and voiced_ratio < limits.min_voiced_ratio:
+        return (
+            "whispered",
+            f"{100 * voiced_ratio:.0f} % of the speech is voiced; "
+            f"{100 * limits.min_voiced_ratio:g} % are needed.",
         )
     return None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -168,6 +169,20 @@ def one_rater(metric: Callable[..., float], ratings: ArrayLike) -> float:
     if table.ndim != 2 or table.shape[1] < 2:
         raise UndefinedMetric("A human ceiling needs at least two raters of the same responses.")
     return float(np.mean([_against_others(metric, table, j) for j in range(table.shape[1])]))
+
+
+def two_raters(metric: Callable[..., float], ratings: ArrayLike) -> float:
+    """The metric of one rater against another, averaged over the pairs.
+
+    Lower than `one_rater`: the mean of the others errs less than any of them.
+
+    ratings : (n, raters), NaN where a rater did not rate
+    """
+    table = np.asarray(ratings, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] < 2:
+        raise UndefinedMetric("Raters are compared where at least two rated the same responses.")
+    pairs = combinations(table.T, 2)
+    return float(np.mean([metric(one, other) for one, other in pairs]))
 
 
 def _against_others(metric: Callable[..., float], table: Floats, rater: int) -> float:

@@ -15,7 +15,14 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from data.contract import ContractMismatch, Record, Widening
+from data.contract import (
+    Band,
+    ContractMismatch,
+    Record,
+    Target,
+    UndefinedMetric,
+    Widening,
+)
 from data.registry import MANIFEST, PREDICTIONS, ROBUSTNESS, read_manifest
 from evaluation.card import Impact, Metric, Robustness, read_card
 from evaluation.robustness import changes, widenings
@@ -68,21 +75,31 @@ def check(folder: Path) -> list[Checked]:
     found += _checked_impact(impact, predictions)
     manifest = read_manifest(folder) if (folder / MANIFEST).is_file() else None
     if manifest:
-        found += [
-            Checked(
-                f"half width in {MANIFEST}",
-                target.name,
-                {},
-                {"value": target.half_width},
-                {"value": intervals.half_width.get(target.name)},
-            )
-            for target in manifest.targets
-        ]
+        for target in manifest.targets:
+            found += _checked_target(target, intervals, predictions)
     if isinstance(card.robustness, tuple) and (folder / ROBUSTNESS).is_file():
         worse = pd.read_csv(folder / ROBUSTNESS, dtype={"person": str, "item": str})
         found += _checked_robustness(card.robustness, worse)
         found += _checked_widenings(manifest.widenings if manifest else (), worse, intervals.level)
     return found
+
+
+def _checked_target(
+    stated: Target, intervals: Intervals, predictions: pd.DataFrame
+) -> Iterator[Checked]:
+    """Half widths that are served, of each band of scores."""
+    try:
+        again = _widths(intervals.target(stated.name, predictions))
+    except (UndefinedMetric, KeyError):  # nothing shows them
+        again = {}
+    for (up_to,), shown, recomputed in _beside(_widths(stated), again, ("half_width",)):
+        where = {"score": f"at most {up_to:g}"} if math.isfinite(up_to) else {}
+        yield Checked(f"half width in {MANIFEST}", stated.name, where, shown, recomputed)
+
+
+def _widths(target: Target) -> dict[tuple[float], Band | Target]:
+    """(upper edge,) → what has the half width of the scores below it."""
+    return {**{(band.up_to,): band for band in target.bands}, (math.inf,): target}
 
 
 def _checked_robustness(stated: tuple[Robustness, ...], worse: pd.DataFrame) -> Iterator[Checked]:

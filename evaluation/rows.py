@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.contract import UndefinedMetric
+from data.contract import Band, Target, UndefinedMetric
 from evaluation import agreement, calibration, reliability
 from evaluation.agreement import Estimate
 from evaluation.card import Calibration, Card, Impact, Metric
@@ -41,42 +41,71 @@ ABOVE_MEDIAN = "score above the median of all"
 
 @dataclass(frozen=True)
 class Intervals:
-    """What served intervals claim: share covered, and half width in points of each target.
+    """What served intervals claim: share covered, and half widths in points.
 
-    without : (target, person) → the half width that the others set, which is what that
-        person would have been served with
+    half_width : (target, band of scores) → half width; the band is ALL_SCORES where there
+        is but one
+    without : (target, band, person) → the half width that the others set, which is what
+        that person would have been served with
     """
 
     level: float = math.nan
-    half_width: Mapping[str, float] = field(default_factory=dict)
-    without: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    half_width: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    without: Mapping[tuple[str, str, str], float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, calibration: Calibration, predictions: pd.DataFrame | None = None) -> Intervals:
-        """A target is served with the widest of its rows of type `half_width`.
+        """A target, or a band of its scores, has the widest of its rows of type `half_width`.
 
         predictions : that they come from, where each person is to be left out in turn
         """
         if isinstance(calibration.level, str) or isinstance(calibration.half_width, str):
             return cls()
-        widest: dict[str, float] = {}
+        widest: dict[tuple[str, str], float] = {}
         for row in calibration.half_width:
             if row.value is not None:
-                widest[row.target] = max(widest.get(row.target, 0.0), row.value)
-        without: dict[tuple[str, str], float] = {}
+                widest[_key(row)] = max(widest.get(_key(row), 0.0), row.value)
+        without: dict[tuple[str, str, str], float] = {}
         for row in calibration.half_width:
             if predictions is not None and row.unit == "person":
                 without |= _without_each(predictions, row, calibration.level)
         return cls(calibration.level, widest, without)
 
-    def width(self, target: str) -> float:
-        """Raises UndefinedMetric where too few people show how wide it must be."""
-        if target not in self.half_width:
-            raise UndefinedMetric(
-                f"The half width of {target} has no value: too few people were held out for "
-                f"{self.level:.0%} coverage. Rate more people."
-            )
-        return self.half_width[target]
+    def width(self, target: str, band: str, person: str = "") -> float:
+        """The half width that others than the person set, where that is known.
+
+        Raises UndefinedMetric where too few people show how wide it must be.
+        """
+        for scores in (band, ALL_SCORES):
+            served = self.half_width.get((target, scores))
+            if (found := self.without.get((target, scores, person), served)) is not None:
+                return found
+        raise UndefinedMetric(
+            f"The half width of {' '.join(filter(None, (target, band)))} has no value: too few "
+            f"people were held out for {self.level:.0%} coverage. Rate more people."
+        )
+
+    def target(self, name: str, predictions: pd.DataFrame) -> Target:
+        """What a version serves: half widths, by band where the bands have their own.
+
+        Raises UndefinedMetric where too few people show how wide one must be.
+        """
+        if not any(target == name and band for target, band in self.half_width):
+            return Target(name=name, half_width=self.width(name, ALL_SCORES))
+        rows = predictions[predictions["target"] == name]
+        edges = rows.groupby(SCORE_BAND)["score"].max().sort_values()
+        *lower, top = (Band(up_to=e, half_width=self.width(name, str(b))) for b, e in edges.items())
+        return Target(name=name, half_width=top.half_width, bands=tuple(lower))
+
+
+SCORE_BAND = "score_band"
+"""Column of predictions and field of a row's slice, where scores err by how high they are."""
+
+ALL_SCORES = ""
+
+
+def _key(row: Metric) -> tuple[str, str]:
+    return row.target, row.slice.get(SCORE_BAND, ALL_SCORES)
 
 
 NO_NUMBERS: Mapping[str, Any] = {
@@ -180,8 +209,9 @@ def _length_held_fixed(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[st
 
 def _coverage(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
     by, score = rows[row.unit].to_numpy(str), rows["score"]
-    served = intervals.width(row.target)
-    width = np.array([intervals.without.get((row.target, one), served) for one in by])
+    bands = rows[SCORE_BAND].to_numpy(str) if SCORE_BAND in rows else [ALL_SCORES] * len(rows)
+    pairs = zip(bands, by, strict=True)
+    width = np.array([intervals.width(row.target, band, person) for band, person in pairs])
     found = calibration.coverage(
         rows["rating"], score - width, score + width, by=by, repeats=REPEATS
     )
@@ -201,15 +231,15 @@ def _rounded_half_width(rows: pd.DataFrame, by: npt.NDArray[np.str_], level: flo
 
 def _without_each(
     predictions: pd.DataFrame, row: Metric, level: float
-) -> dict[tuple[str, str], float]:
-    """(target, person) → the half width of the row without that person, where it has one."""
+) -> dict[tuple[str, str, str], float]:
+    """(target, band, person) → the half width of the row without that person, where it has one."""
     rows = _chosen(predictions, row).dropna(subset=["rating", "score"])
     by = rows[row.unit].to_numpy(str)
     found = {}
     for one in np.unique(by):
         others = by != one
         with suppress(UndefinedMetric):
-            found[row.target, str(one)] = _rounded_half_width(rows[others], by[others], level)
+            found[*_key(row), str(one)] = _rounded_half_width(rows[others], by[others], level)
     return found
 
 
@@ -217,6 +247,16 @@ def _icc(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
     found = reliability.icc(_raters(rows))
     estimate = found.single if row.type == "icc_2_1" else found.average
     return {**_numbers(estimate), "n": estimate.n}
+
+
+def _two_raters(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    def of_pairs(chosen: npt.ArrayLike, _: npt.ArrayLike) -> float:
+        return agreement.two_raters(agreement.pearson, raters[np.asarray(chosen, int)])
+
+    raters = _raters(rows).to_numpy(float)
+    places = np.arange(len(rows))
+    by = rows[row.unit].to_numpy(str)
+    return _numbers(agreement.interval(of_pairs, places, places, by=by, repeats=REPEATS))
 
 
 def _one_rater(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
@@ -254,6 +294,7 @@ FORMULAS: Mapping[str, Formula] = {
     "icc_2_1": _icc,
     "icc_2_k": _icc,
     "one_rater_reliability": _one_rater,
+    "pearson_of_two_raters": _two_raters,
     "cleary_group_term": _cleary,
 }
 """Types of rows that are functions of the predictions."""

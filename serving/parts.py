@@ -54,7 +54,7 @@ def interval_score(
     provisional : why the score is, by language; empty where it is not. name : default the target's
     widening : of the interval, where the signal is poor
     """
-    half_width = widening * target.half_width
+    half_width = widening * target.half_width_at(points)
     return Score(
         part=part,
         name=name or target.name,

@@ -29,7 +29,9 @@ def score_speech(
     """Scores of the version's targets, or the reason there are none; measures in any language."""
     measured = measures("speech", SPEECH_MEASURES, heard.measures, version.manifest.references)
     names = [target.name for target in version.manifest.targets]
-    if problem := unfit_for_speech(quality) or _language_gate(version, spoken, config):
+    if problem := unfit_for_speech(
+        quality, voiced_ratio=heard.measures["voiced_ratio"]
+    ) or _language_gate(version, spoken, config):
         return refused("speech", names, *problem, measures=measured)
     points = version.points(heard.rows, waveforms=heard.waveforms)
     scores = np.average(points, axis=0, weights=heard.durations_s)

@@ -188,6 +188,7 @@ CODES_ZH = {
     "silence": "录音中没有人说话。",
     "too_little_speech": "说话时间太短，不足以评分。",
     "too_noisy": "背景噪声过大，不足以评分。",
+    "whispered": "几乎是气声（耳语），不足以评分。",
     "too_narrow": "声音频带过窄，不足以评分。",
     "clipped": "声音失真（削波）过多，不足以评分。",
     "too_dark": "画面太暗，未作测量。",

@@ -25,7 +25,7 @@ import pandas as pd
 from pydantic import Field
 
 from data import language
-from data.contract import LANGUAGE, Manifest, Record, Target
+from data.contract import LANGUAGE, Manifest, Record
 from data.corpora import zh_short_answer
 from data.head import HeadGraph
 from data.registry import read_manifest
@@ -126,7 +126,7 @@ def run(config: CompetencyRecipe, data: Path, store: Path) -> Built:
         feature_set=LANGUAGE.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=(Target(name=TARGET, half_width=Intervals.of(calibrated).width(TARGET)),),
+        targets=(Intervals.of(calibrated).target(TARGET, predictions),),
         validated_languages=known.languages,
         validated_settings=known.settings,
         provisional_reason=PROVISIONAL,

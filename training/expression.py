@@ -31,7 +31,7 @@ from torch import nn
 
 import configs
 from data import outcomes
-from data.contract import EXPRESSION, Manifest, Record, Target, UndefinedMetric
+from data.contract import EXPRESSION, Manifest, Record, UndefinedMetric
 from data.expression import ExpressionConfig, head_input, load_series
 from data.head import HeadGraph
 from data.registry import read_manifest
@@ -383,7 +383,7 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
         feature_set=EXPRESSION.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=tuple(Target(name=name, half_width=served.width(name)) for name in rated.targets),
+        targets=tuple(served.target(name, predictions) for name in rated.targets),
         validated_languages=config.languages,
         validated_settings=config.settings,
         provisional_reason=PROVISIONAL,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.contract import Quality
+from data.contract import SPEECH_MEASURES, Quality
 from data.recording import Waveform, audio_quality
 from data.speech import unfit_for_speech
 from evaluation.robustness import PLAIN
@@ -23,6 +23,8 @@ Segments = Sequence[tuple[float, float]]
 
 MEASURED = ("speech_s", "snr_db", "bandwidth_hz", "clipping_ratio")
 """Fields of Quality by which an utterance is refused or its interval widened."""
+
+VOICED = [column.name for column in SPEECH_MEASURES].index("voiced_ratio")
 
 TALKERS = 6
 """Voices that babble is made of: of fewer, words are understood."""
@@ -99,7 +101,9 @@ def recorded_worse(
         for i, arrays in enumerate(found):
             quality = dict(zip(MEASURED, arrays["quality"].tolist(), strict=True))
             known = {key: value for key, value in quality.items() if np.isfinite(value)}
-            refused = unfit_for_speech(Quality(duration_s=0, **known))
+            refused = unfit_for_speech(
+                Quality(duration_s=0, **known), voiced_ratio=float(arrays["measures"][VOICED])
+            )
             points = np.full(len(targets), np.nan) if refused else scores[i](arrays)
             plain.setdefault(i, points)
             for j, target in enumerate(targets):

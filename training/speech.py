@@ -41,7 +41,6 @@ from data.contract import (
     SPEECH_STATISTICS,
     Manifest,
     Record,
-    Target,
 )
 from data.corpora import speechocean762
 from data.head import HeadGraph
@@ -321,7 +320,7 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
         feature_set=SPEECH.id,
         artifact="head.onnx",
         sha256=hashlib.sha256(head).hexdigest(),
-        targets=tuple(Target(name=a, half_width=served.width(a)) for a in rated.aspects),
+        targets=tuple(served.target(a, predictions) for a in rated.aspects),
         validated_languages=known.languages,
         validated_settings=known.settings,
         provisional_reason=_provisional(known),

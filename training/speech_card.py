@@ -33,7 +33,7 @@ from evaluation.card import (
     not_applicable,
     pipia_map,
 )
-from evaluation.rows import calibrated, filled
+from evaluation.rows import SCORE_BAND, calibrated, filled
 from training.facts import Facts
 
 ADULTS = {"age_group": "adult"}
@@ -55,19 +55,25 @@ LENGTH = "length"
 
 def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
     """Half widths of adults, who alone are candidates, and what they cover."""
-    slices = [*SLICES, *({**ADULTS, "score_band": band} for band in BANDS)]
+    by_score = tuple({**ADULTS, SCORE_BAND: band} for band in BANDS)
     aspects = _aspects(predictions)
     stated = Calibration(
         method=f"conformal by speaker: the {level:.0%} quantile of |score − experts' median| of "
-        "adults, pooled over folds in which the head never saw the speaker, each speaker counting "
-        "once. Coverage is judged one adult at a time, by the width that the other adults set; "
-        "children set none. Where the signal is poor an interval is wider: see Worse recordings",
+        "adults in each third of their scores (low scores err more; of all where a third has too "
+        "few people), pooled over folds in which the head never saw the speaker, each speaker "
+        "counting once. Coverage is judged one adult at a time, by the width that the other "
+        "adults set; children set none. Where the signal is poor an interval is wider: see Worse "
+        "recordings",
         level=level,
-        half_width=tuple(Metric(type="half_width", target=a, slice=ADULTS) for a in aspects),
+        half_width=tuple(
+            Metric(type="half_width", target=target, slice=wanted)
+            for target in aspects
+            for wanted in (ADULTS, *by_score)
+        ),
         coverage=tuple(
             Metric(type="coverage", target=target, slice=wanted)
             for target in aspects
-            for wanted in slices
+            for wanted in (*SLICES, *by_score)
         ),
     )
     return calibrated(predictions, stated)
@@ -164,6 +170,11 @@ def _reliability(aspects: Iterable[str]) -> Iterator[Metric]:
                 unit="item",
                 note=f"the experts themselves, {form}; utterances all of them rated; F interval",
             )
+        yield Metric(
+            type="pearson_of_two_raters",
+            target=target,
+            note="one expert against another, mean of all pairs",
+        )
 
 
 def _abstention(one_target: pd.DataFrame) -> Iterator[Abstention]:
@@ -265,8 +276,6 @@ def _limitations() -> Limitations:
             "the score treats that fairly is not known",
             "validity in Mandarin is unknown",
             "an interval covers one utterance's expert median, not a whole interview",
-            "an interval is as wide for a low score as for a high one, but low scores err more "
-            "and are covered less often (rows of Coverage by score_band)",
             "two voices, singing and a whisper are not told from one person's speech",
             "echo is not measured, so a room widens no interval (row `room` of Worse recordings)",
             "each sentence is scored by itself; pauses between sentences show in the measures, "

@@ -13,6 +13,7 @@ from evaluation.agreement import (
     pearson,
     qwk,
     spearman,
+    two_raters,
 )
 
 
@@ -106,6 +107,13 @@ def test_the_interval_of_a_partial_correlation_resamples_the_control_too():
     rating, score = words + random.normal(size=300), words + random.normal(size=300)
     found = interval(partial_pearson, rating, score, words, by=np.arange(300), repeats=200)
     assert found.low < 0 < found.high
+
+
+def test_two_raters_are_compared_pair_by_pair():
+    ratings = [[1, 2, 4], [2, 4, 3], [3, 6, 2], [4, 8, 1]]
+    assert two_raters(pearson, ratings) == pytest.approx((1 - 1 - 1) / 3)
+    with pytest.raises(UndefinedMetric, match="at least two"):
+        two_raters(pearson, [[1], [2]])
 
 
 def test_the_human_ceiling_of_parallel_raters_is_the_one_classical_theory_gives():

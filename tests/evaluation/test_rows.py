@@ -5,7 +5,7 @@ import pytest
 from evaluation import agreement
 from evaluation.calibration import conformal_half_width
 from evaluation.card import Calibration, Metric
-from evaluation.rows import Intervals, calibrated, filled, impact_rows
+from evaluation.rows import ALL_SCORES, SCORE_BAND, Intervals, calibrated, filled, impact_rows
 
 
 def predictions(people: int = 60, answers: int = 2) -> pd.DataFrame:
@@ -98,16 +98,43 @@ def test_half_widths_are_of_their_slice_and_coverage_is_of_the_widest() -> None:
     exact = conformal_half_width(
         adults["rating"], adults["score"], by=adults["person"].to_numpy(), coverage=0.9
     )
-    [width] = Intervals.of(found).half_width.values()
+    width = Intervals.of(found).width("fluency", ALL_SCORES)
     assert exact <= width < exact + 0.01
     everybody, grown = found.coverage
     without = Intervals.of(found, table).without
-    assert {person for _, person in without} == set(adults["person"])
-    served = np.array([without.get(("fluency", person), width) for person in table["person"]])
+    assert {person for *_, person in without} == set(adults["person"])
+    keys = [("fluency", ALL_SCORES, person) for person in table["person"]]
+    served = np.array([without.get(key, width) for key in keys])
     inside = (table["rating"] - table["score"]).abs() <= served
     assert everybody.value == pytest.approx(inside.mean())
     assert grown.low <= grown.value <= grown.high
     assert grown.value == pytest.approx(0.91, abs=0.03)
+
+
+def test_a_band_of_scores_has_its_own_width_and_serves_the_scores_inside_it() -> None:
+    """Twelve people below 50 are off by twelve at most, twelve above by four; two between."""
+    low = [(f"l{i}", 30.0 + i, i + 1.0, "low") for i in range(12)]
+    middle = [(f"m{i}", 60.0 + i, 2.0, "middle") for i in range(2)]
+    high = [(f"h{i}", 80.0 + i, (i + 1) / 3, "high") for i in range(12)]
+    table = pd.DataFrame(
+        {"person": person, "item": person, "target": "fluency", SCORE_BAND: band}
+        | {"score": score, "rating": score + off}
+        for person, score, off, band in (*low, *middle, *high)
+    )
+    slices = ({}, *({SCORE_BAND: band} for band in ("low", "middle", "high")))
+    widths = tuple(row("half_width", slice=wanted) for wanted in slices)
+    covered = tuple(row("coverage", slice=wanted) for wanted in slices)
+    stated = Calibration(method="any", level=0.9, half_width=widths, coverage=covered)
+    found = calibrated(table, stated)
+    everybody, of_low, of_middle, of_high = (width.value for width in found.half_width)
+    assert (everybody, of_low, of_middle, of_high) == (11, 12, None, 4)
+    target = Intervals.of(found).target("fluency", table)
+    assert [(band.up_to, band.half_width) for band in target.bands] == [(41, 12), (61, 11)]
+    assert [target.half_width_at(score) for score in (10, 41, 41.5, 61, 62, 100)] == [
+        *(12, 12, 11, 11, 4, 4)
+    ]
+    assert [row.n for row in found.coverage] == [26, 12, 2, 12]
+    assert found.coverage[1].value == pytest.approx(11 / 12)  # but l11, by the others' eleven
 
 
 def test_impact_rows_by_hand() -> None:
@@ -144,5 +171,5 @@ def test_coverage_is_judged_by_the_width_that_the_others_set() -> None:
     assert found.half_width[0].value == 100  # the whole table's own width covers everybody
     assert found.coverage[0].value == pytest.approx(0.9)  # but p9, by the others' width of nine
     without = Intervals.of(found, table).without
-    assert without["fluency", "p9"] == 9
-    assert without["fluency", "p0"] == 100
+    assert without["fluency", ALL_SCORES, "p9"] == 9
+    assert without["fluency", ALL_SCORES, "p0"] == 100

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
 
 import configs
 from data.contract import Quality, Score, ScoreRequest, Transcript, Word
@@ -51,6 +53,21 @@ def clipped(voice: Waveform) -> Waveform:
     return np.clip(voice / np.quantile(np.abs(voice), 0.9), -1, 1)
 
 
+def whispered(voice: Waveform, order: int = 18) -> Waveform:
+    """The same sounds with noise in the place of the voice, by linear prediction."""
+    size, hop = RATE // 40, RATE // 80
+    window, noise = np.hanning(size), np.random.default_rng(0)
+    sharper = np.append(voice[0], voice[1:] - 0.97 * voice[:-1])
+    found = np.zeros(len(voice) + size)
+    for start in range(0, len(voice) - size, hop):
+        frame = sharper[start : start + size] * window
+        likeness = np.correlate(frame, frame, "full")[size - 1 : size + order] + 1e-9
+        filtered = np.r_[1, -solve_toeplitz(likeness[:-1] + 1e-9 * (frame @ frame), likeness[1:])]
+        level = np.sqrt(np.mean(lfilter(filtered, 1, frame) ** 2))
+        found[start : start + size] += window * lfilter([level], filtered, noise.normal(size=size))
+    return (0.3 * found[: len(voice)] / np.abs(found).max()).astype(np.float32)
+
+
 def short(voice: Waveform) -> Waveform:
     """A second of speech in six of near silence."""
     longer = np.random.default_rng(0).normal(0, 1e-4, 6 * RATE)
@@ -64,6 +81,7 @@ def short(voice: Waveform) -> Waveform:
         (noisy, "too_noisy"),
         (narrow, "too_narrow"),
         (clipped, "clipped"),
+        (whispered, "whispered"),
         (short, "too_little_speech"),
     ],
 )
@@ -95,10 +113,17 @@ def test_the_same_voice_unspoilt_is_scored(scorer, voice, tmp_path, write_media)
 def test_the_limit_itself_still_serves_and_beyond_it_does_not(
     measure: str, limit: float, beyond: float, code: str
 ):
-    assert unfit_for_speech(GOOD.model_copy(update={measure: limit})) is None
-    found = unfit_for_speech(GOOD.model_copy(update={measure: limit + beyond}))
+    assert unfit_for_speech(GOOD.model_copy(update={measure: limit}), voiced_ratio=0.6) is None
+    found = unfit_for_speech(GOOD.model_copy(update={measure: limit + beyond}), voiced_ratio=0.6)
     assert found is not None
     assert found[0] == code
+
+
+def test_speech_must_be_voiced():
+    least = LIMITS.min_voiced_ratio
+    assert unfit_for_speech(GOOD, voiced_ratio=least) is None
+    found = unfit_for_speech(GOOD, voiced_ratio=least - 0.01)
+    assert found == ("whispered", "14 % of the speech is voiced; 15 % are needed.")
 
 
 @pytest.mark.parametrize(
