@@ -30,7 +30,7 @@ def score_speech(
     measured = measures("speech", SPEECH_MEASURES, heard.measures, version.manifest.references)
     names = [target.name for target in version.manifest.targets]
     if problem := unfit_for_speech(
-        quality, voiced_ratio=heard.measures["voiced_ratio"]
+        quality, voiced_ratio=heard.measures.get("voiced_ratio")
     ) or _language_gate(version, spoken, config):
         return refused("speech", names, *problem, measures=measured)
     points = version.points(heard.rows, waveforms=heard.waveforms)
