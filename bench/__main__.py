@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-COMMANDS = ("memory", "ready", "over_http", "speed", "speech", "competency")
+COMMANDS = ("memory", "ready", "over_http", "speed", "sound", "speech", "competency")
 
 RecordingFile = Annotated[
     Path | None,
@@ -43,6 +43,14 @@ def speed(recording: RecordingFile = None, repeats: Repeats = 3) -> None:
     from bench.speed import speed as measured
 
     conclude("speed", measured(measure.recording(recording), repeats))
+
+
+@app.command()
+def sound(recording: RecordingFile = None, repeats: Repeats = 3) -> None:
+    """Seconds to score a minute of speech without a picture."""
+    from bench.sound import sound as measured
+
+    conclude("sound", measured(measure.recording(recording), repeats))
 
 
 @app.command()

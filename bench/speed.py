@@ -187,7 +187,7 @@ def _our_parts(scorer: Scorer, path: Path) -> tuple[dict[str, float], tuple[Scor
         )
     )
     seconds["words"] = listened_s + written_s
-    features, seconds["pitch"] = timed(lambda: speech_features(scorer.listener, listening, decoded))
+    features, seconds["pitch"] = timed(lambda: speech_features(listening, decoded))
     version = scorer.versions["expression"]
     seen, seconds["face"] = timed(
         lambda: score_expression(version, recording, quality, scorer.tracker)

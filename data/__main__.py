@@ -25,10 +25,11 @@ app = typer.Typer(help="Recording → features.", no_args_is_help=True, add_comp
 
 @app.command()
 def setup() -> None:
-    """Check the system libraries, fetch the pretrained weights and build the graph, each once."""
+    """Check the system libraries, fetch pretrained weights and build their graphs, each once."""
     from data import system
     from data.assets import AssetsConfig, fetch
-    from data.encoder import graph_file
+    from data.decoder import decoder_file
+    from data.encoder import encoder_file
     from data.listening import ListeningConfig, encoder_folder
 
     if installed := system.ensure():
@@ -36,7 +37,8 @@ def setup() -> None:
     for name in configs.load("assets", AssetsConfig).assets:
         fetch(name)
     listening = configs.load("listening", ListeningConfig)
-    graph_file(encoder_folder(listening), listening.compute_type)
+    for build in (encoder_file, decoder_file):
+        build(encoder_folder(listening), listening.compute_type)
 
 
 @app.command()
@@ -80,7 +82,7 @@ def _speech(
     segments = list(listening.segments)
     known = audio_quality(recording.waveform, segments)
     decoded = Recogniser(listener).decode(listening)
-    measured = speech_features(listener, listening, decoded).measures
+    measured = speech_features(listening, decoded).measures
     return quality.model_copy(update=known), segments, measured
 
 

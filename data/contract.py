@@ -378,6 +378,22 @@ WORD_MEASURES = (
 """How clearly Whisper heard the words: the less like others they are pronounced, the less
 sure it is. Nobody is shown them; `word_confidence` of a stretch without words is log .01."""
 
+TOKEN_STATISTICS = {
+    "mean": "mean",
+    "std": "standard deviation",
+    **{f"p{share}": f"{share}th percentile" for share in (10, 25, 50, 75, 90)},
+}
+
+TOKEN_MEASURES = tuple(
+    Column(f"token_{name}_{statistic}", "nats", f"{meaning} over the tokens of {what}")
+    for name, what in {
+        "log_probability": "how probable each was",
+        "entropy": "how undecided the recogniser was before each",
+    }.items()
+    for statistic, meaning in TOKEN_STATISTICS.items()
+)
+"""The same, of the pieces that words are written in. Nobody is shown them."""
+
 SPEECH_STATISTICS = {
     "mean": "mean",
     "std": "standard deviation",
@@ -389,7 +405,7 @@ SPEECH_LAYERS = (2, 3, 4, 5, 6)
 
 SPEECH = FeatureSet(
     "speech",
-    2,
+    3,
     tuple(
         Column(
             f"layer_{layer}_{statistic}_{i}",
@@ -401,7 +417,8 @@ SPEECH = FeatureSet(
         for i in range(ENCODER_WIDTH)
     )
     + tuple(c for c in SPEECH_MEASURES if c.name not in ("f0_level", "filled_pauses"))
-    + WORD_MEASURES,
+    + WORD_MEASURES
+    + TOKEN_MEASURES,
 )
 """One row a stretch. The level of F0 is left out, since it tells a man's voice from a
 woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 0."""
@@ -437,12 +454,23 @@ class Target(Record):
 class Widening(Record):
     """Intervals are `factor` times as wide where a measure of the signal is below an edge.
 
-    measure : field of Quality
+    measure : field of Quality, or `familiarity` of the sound
     """
 
     measure: str
     below: float
     factor: float = Field(ge=1)
+
+
+class VoiceLimits(Record):
+    """Beyond them an answer is not one person speaking, as far as a version can tell.
+
+    min_familiarity : how like the speech that was learned from it must sound; 1 is usual
+    max_apart : how far its parts may differ, of 2, 3, … stretches; the last holds for more
+    """
+
+    min_familiarity: float = Field(ge=0)
+    max_apart: tuple[float, ...]
 
 
 class Manifest(Record):
@@ -457,6 +485,7 @@ class Manifest(Record):
         elsewhere is provisional, with `provisional_reason`
     language_bound : True when a score in another language is not given at all
     widenings : of its intervals where the signal is poor; the largest that applies
+    voice_limits : of a head that tells whether one person speaks
     listened_with : encoder and settings its features come from; empty where there is none
     """
 
@@ -475,6 +504,7 @@ class Manifest(Record):
     )
     references_source: str = ""
     widenings: tuple[Widening, ...] = ()
+    voice_limits: VoiceLimits | None = None
     listened_with: str = ""
     learned_from: str
     created_at: str

@@ -11,6 +11,7 @@ import json
 import mmap
 import os
 import struct
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ class Encoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         self._session = onnxruntime.InferenceSession(
-            str(graph_file(folder, precision)), options, providers=["CPUExecutionProvider"]
+            str(encoder_file(folder, precision)), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, mel: Floats) -> Floats:
@@ -54,21 +55,29 @@ class Encoder:
         return states
 
 
-def graph_file(folder: Path, precision: Precision) -> Path:
-    """The graph of a folder's weights, built on first use and kept in the cache."""
+def encoder_file(folder: Path, precision: Precision) -> Path:
+    """The encoder's graph, built on first use."""
+    name = f"encoder-{GRAPH}"
+    return graph_file(folder, name, precision, lambda: encoder_graph(read_weights(folder)))
+
+
+def graph_file(
+    folder: Path, name: str, precision: Precision, build: Callable[[], onnx.ModelProto]
+) -> Path:
+    """A graph of a folder's weights, built on first use and kept in the cache."""
     digest = known_sha256(folder / WEIGHTS_FILE)[:16]
-    path = cache_folder() / "graphs" / f"encoder-{digest}-{precision}-{GRAPH}.onnx"
+    path = cache_folder() / "graphs" / f"{name}-{digest}-{precision}.onnx"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = path.with_name(f"{os.getpid()}-{path.name}")
-        _build(read_weights(folder), precision, scratch)
+        _write(build(), precision, scratch)
         scratch.replace(path)
     return path
 
 
 def read_weights(folder: Path) -> Weights:
     """The encoder's weights, float32. Raises ContractMismatch for a file of another form."""
-    tensors = _read_ctranslate2(folder / WEIGHTS_FILE)
+    tensors = read_tensors(folder, "encoder/")
     found = {
         "conv1.weight": tensors["conv1/weight"],
         "conv1.bias": tensors["conv1/bias"],
@@ -107,12 +116,13 @@ _PARTS = (
 _TYPES: dict[int, Any] = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
-def _read_ctranslate2(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Tensors of the encoder in a CTranslate2 model of binary version 6, by their names in it.
+def read_tensors(folder: Path, part: str) -> dict[str, npt.NDArray[Any]]:
+    """Tensors of a part of a CTranslate2 model of binary version 6, by their names in it.
 
     Source: `ModelSpec._serialize` of ctranslate2 4.
+    Raises ContractMismatch for a file of another form.
     """
-    tensors = {}
+    path, tensors = folder / WEIGHTS_FILE, {}
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as file:
 
         def number(form: str) -> int:
@@ -131,9 +141,9 @@ def _read_ctranslate2(path: Path) -> dict[str, npt.NDArray[Any]]:
             name = text()
             shape = [number("I") for _ in range(number("B"))]
             kind, size = np.dtype(_TYPES[number("B")]), number("I")
-            if name.startswith("encoder/"):
+            if name.startswith(part):
                 values = np.frombuffer(file.read(size), kind).reshape(shape)
-                tensors[name.removeprefix("encoder/")] = values
+                tensors[name.removeprefix(part)] = values
             else:
                 file.seek(size, os.SEEK_CUR)
     if any(name.endswith("weight_scale") for name in tensors):
@@ -141,8 +151,7 @@ def _read_ctranslate2(path: Path) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
-def _build(weights: Weights, precision: Precision, path: Path) -> None:
-    model = encoder_graph(weights)
+def _write(model: onnx.ModelProto, precision: Precision, path: Path) -> None:
     if precision == "float32":
         onnx.save(model, path)
         return
@@ -167,7 +176,7 @@ def _build(weights: Weights, precision: Precision, path: Path) -> None:
 
 def encoder_graph(weights: Weights) -> onnx.ModelProto:
     """mel (1, bands, frames) → states (layers, frames / 2, width)."""
-    graph = _Graph(weights)
+    graph = Graph(weights)
     x = "mel"
     for name, stride in (("conv1", 1), ("conv2", 2)):
         names = [x, graph.weight(f"{name}.weight"), graph.weight(f"{name}.bias")]
@@ -184,15 +193,15 @@ def encoder_graph(weights: Weights) -> onnx.ModelProto:
     count = sum(name.endswith("fc1.weight") for name in weights)
     states = []
     for i in range(count):
-        x = graph.layer(x, f"layers.{i}")
+        x = graph.fed_forward(graph.attended(x, "", f"layers.{i}", "self_attn"), f"layers.{i}")
         states.append(x)
     states[-1] = graph.norm(x, "layer_norm")
-    graph.nodes.append(helper.make_node("Concat", states, ["states"], "states", axis=0))
+    graph.node("Concat", states, "states", axis=0)
     bands, width = weights["conv1.weight"].shape[1], len(weights["layer_norm.bias"])
     return graph.model({"mel": (1, bands, "frames")}, {"states": (count, "outputs", width)})
 
 
-class _Graph:
+class Graph:
     """Nodes of a graph and the weights they read, under their names."""
 
     def __init__(self, weights: Weights) -> None:
@@ -202,9 +211,12 @@ class _Graph:
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Name of the node's output."""
-        output = f"{name}:out"
-        self.nodes.append(helper.make_node(kind, inputs, [output], name, **attributes))
-        return output
+        self.nodes.append(helper.make_node(kind, inputs, [f"{name}:out"], name, **attributes))
+        return f"{name}:out"
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> None:
+        """A node whose output has that very name."""
+        self.nodes.append(helper.make_node(kind, inputs, [output], output, **attributes))
 
     def weight(self, name: str) -> str:
         """The weight's own name."""
@@ -212,11 +224,13 @@ class _Graph:
         return name
 
     def constant(self, values: list[int]) -> str:
+        """Name of a vector of whole numbers."""
         name = f"const{json.dumps(values)}"
         self.used[name] = np.array(values, np.int64)
         return name
 
     def norm(self, x: str, name: str) -> str:
+        """Each row to mean 0 and deviation 1, scaled and shifted."""
         scale, bias = self.weight(f"{name}.weight"), self.weight(f"{name}.bias")
         return self.add("LayerNormalization", [x, scale, bias], name, axis=-1, epsilon=1e-5)
 
@@ -226,52 +240,61 @@ class _Graph:
         product = self.add("MatMul", [x, f"{name}.T"], name)
         return self.add("Add", [product, f"{name}.bias"], f"{name}.add")
 
-    def layer(self, x: str, name: str) -> str:
-        """Attention and feed-forward, each normalised before and added after."""
-        w = self.weights
-        attention = f"{name}.self_attn"
-        joint = np.concatenate([w[f"{attention}.{part}_proj.weight"] for part in "qkv"])
-        q_bias, v_bias = w[f"{attention}.q_proj.bias"], w[f"{attention}.v_proj.bias"]
-        bias = np.concatenate([q_bias, np.zeros_like(q_bias), v_bias])
-        normed = self.norm(x, f"{name}.self_attn_layer_norm")
-        mixed = self.linear(normed, joint, bias, f"{attention}.qkv")
-        parts = [f"{attention}.{part}" for part in "qkv"]
-        self.nodes.append(
-            helper.make_node("Split", [mixed], parts, f"{attention}.split", axis=-1, num_outputs=3)
-        )
-        attended = self.add(
+    def attended(self, x: str, beside: str, layer: str, part: str, *, causal: bool = False) -> str:
+        """Attention, normalised before and added after.
+
+        beside : what is attended to; empty: x itself. causal : only what came before
+        """
+        w, name = self.weights, f"{layer}.{part}"
+        normed = self.norm(x, f"{layer}.{part}_layer_norm")
+        parts = []
+        for letter in "qkv":
+            weight = w[f"{name}.{letter}_proj.weight"]
+            bias = w.get(f"{name}.{letter}_proj.bias", np.zeros(len(weight), np.float32))
+            read = normed if letter == "q" or not beside else beside
+            parts.append(self.linear(read, weight, bias, f"{name}.{letter}_proj"))
+        mixed = self.add(
             "MultiHeadAttention",
             parts,
-            f"{attention}.heads",
+            f"{name}.heads",
             domain="com.microsoft",
-            num_heads=len(q_bias) // HEAD_WIDTH,
+            num_heads=len(w[f"{name}.q_proj.bias"]) // HEAD_WIDTH,
+            unidirectional=int(causal),
         )
-        out = f"{attention}.out_proj"
-        x = self.add(
-            "Add", [x, self.linear(attended, w[f"{out}.weight"], w[f"{out}.bias"], out)], attention
+        out = f"{name}.out_proj"
+        return self.add(
+            "Add", [x, self.linear(mixed, w[f"{out}.weight"], w[f"{out}.bias"], out)], name
         )
-        y = self.norm(x, f"{name}.final_layer_norm")
+
+    def fed_forward(self, x: str, layer: str) -> str:
+        """Two linear layers, normalised before and added after."""
+        y = self.norm(x, f"{layer}.final_layer_norm")
         for part in ("fc1", "fc2"):
-            full = f"{name}.{part}"
-            y = self.linear(y, w[f"{full}.weight"], w[f"{full}.bias"], full)
+            full = f"{layer}.{part}"
+            y = self.linear(y, self.weights[f"{full}.weight"], self.weights[f"{full}.bias"], full)
             if part == "fc1":
                 y = self.add("Gelu", [y], f"{full}.gelu")
-        return self.add("Add", [x, y], name)
+        return self.add("Add", [x, y], layer)
 
     def model(
-        self, inputs: dict[str, tuple[int | str, ...]], outputs: dict[str, tuple[int | str, ...]]
+        self,
+        inputs: dict[str, tuple[int | str, ...]],
+        outputs: dict[str, tuple[int | str, ...]],
+        whole_numbers: Sequence[str] = (),
     ) -> onnx.ModelProto:
-        """The graph as a file holds it; all inputs and outputs are float32."""
+        """The graph as a file holds it; inputs and outputs are float32, or int64 where named."""
 
         def listed(values: dict[str, tuple[int | str, ...]]) -> list[onnx.ValueInfoProto]:
             return [
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                helper.make_tensor_value_info(
+                    name, TensorProto.INT64 if name in whole_numbers else TensorProto.FLOAT, shape
+                )
                 for name, shape in values.items()
             ]
 
         tensors = [
             numpy_helper.from_array(np.ascontiguousarray(t), n) for n, t in self.used.items()
         ]
-        graph = helper.make_graph(self.nodes, "encoder", listed(inputs), listed(outputs), tensors)
+        graph = helper.make_graph(self.nodes, "whisper", listed(inputs), listed(outputs), tensors)
         opsets = [helper.make_opsetid("", 20), helper.make_opsetid("com.microsoft", 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10)

@@ -52,6 +52,12 @@ class HeadGraph:
             given["mask"] = np.asarray(mask, np.float32)
         return self._run(given).reshape(len(rows), -1)
 
+    def sounds(self, features: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """(n,) familiarity and (n, axes) voice of each row, of a head that tells them."""
+        rows = {"features": np.asarray(features, np.float32)}
+        familiar, voices = self._session.run(["familiarity", "voice"], rows)
+        return np.asarray(familiar, np.float64), np.asarray(voices, np.float64)
+
     def _run(self, given: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
         read = {name: value for name, value in given.items() if name in self.reads}
         return np.asarray(self._session.run(["points"], read)[0], np.float64)

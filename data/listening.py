@@ -8,11 +8,13 @@ behind it (without at least some seconds of silence its decoder invents words).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
 
 import ctranslate2
 import numpy as np
@@ -23,13 +25,17 @@ from pydantic import Field
 from scipy.ndimage import median_filter
 
 import configs
-from data import assets
+from data import assets, decoder, encoder
 from data.contract import SAMPLE_RATE, SPEECH_LAYERS, Record
-from data.encoder import GRAPH, Encoder, Precision
+from data.decoder import Decoder
+from data.encoder import Encoder, Precision
 from data.recording import Waveform
 
 ENCODER_RATE = 50
 """Encoder outputs a second."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Segment = tuple[float, float]
 """(start, end) in seconds from the start of the recording."""
@@ -81,7 +87,9 @@ class Listening:
 def identity(config: ListeningConfig | None = None) -> str:
     """Encoder and settings in one word: what features and caches depend on."""
     config = config or configs.load("listening", ListeningConfig)
-    digest = hashlib.sha256(f"{config.model_dump_json()} {GRAPH}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(
+        f"{config.model_dump_json()} {encoder.GRAPH} {decoder.GRAPH}".encode()
+    ).hexdigest()[:8]
     return f"{Path(config.encoder).name}-{config.compute_type}-{digest}"
 
 
@@ -94,11 +102,13 @@ def encoder_folder(config: ListeningConfig) -> Path:
 class Listener:
     """Voice activity and encoder, loaded once."""
 
-    def __init__(self, config: ListeningConfig | None = None) -> None:
-        """One thread: the face is looked at beside it, and more would wait for each other.
+    def __init__(self, config: ListeningConfig | None = None, at_once: int = 2) -> None:
+        """at_once : windows worked on side by side, one thread each.
 
-        With two threads and another process on the machine, 40 s took 28 CPU s for 11.
+        More threads for a window would wait for each other: with two of them and another
+        process on the machine, 40 s took 28 CPU s for 11.
         """
+        self.at_once = at_once
         self.config = config or configs.load("listening", ListeningConfig)
         self.folder = encoder_folder(self.config)
         self.whisper = WhisperModel(
@@ -106,13 +116,24 @@ class Listener:
             device="cpu",
             compute_type=self.config.compute_type,
             cpu_threads=1,
+            num_workers=at_once,
             local_files_only=True,
         )
+
+    def each(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """`work` of every item, in their order, `at_once` of them side by side."""
+        with ThreadPoolExecutor(self.at_once) as pool:
+            return list(pool.map(work, items))
 
     @cached_property
     def encoder(self) -> Encoder:
         """Gives every layer, for the words and for the speech model."""
         return Encoder(self.folder, self.config.compute_type)
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """Tells how sure the words are, token by token."""
+        return Decoder(self.folder, self.config.compute_type)
 
     def listen(self, waveform: Waveform) -> Listening:
         """Segments and encoded windows; both empty where nobody speaks."""
@@ -123,8 +144,8 @@ class Listener:
         normalised = (waveform * gain).astype(np.float32)
         segments = self._segments(normalised)
         stretches = cut_at_pauses(segments, longest_s=self.config.window_s)
-        windows = tuple(self.window(normalised, stretch) for stretch in stretches)
-        return Listening(normalised, segments, windows)
+        windows = self.each(lambda stretch: self.window(normalised, stretch), stretches)
+        return Listening(normalised, segments, tuple(windows))
 
     def _segments(self, waveform: Waveform) -> tuple[Segment, ...]:
         options = VadOptions(

@@ -18,7 +18,7 @@ import configs
 from data.assets import AssetUnavailable, cache_folder
 from data.contract import SAMPLE_RATE, Word
 from data.listening import Listener, Listening, ListeningConfig, Window
-from data.transcript import Recogniser, TranscriptConfig, simplified
+from data.transcript import Recogniser, Said, TranscriptConfig, simplified
 
 
 def recogniser(listener: Listener, config: TranscriptConfig | None = None) -> Recogniser:
@@ -142,9 +142,9 @@ class MandarinFirst(Recogniser):
         """Folder and settings in one word."""
         return f"{self.config.recogniser}-{Path(self.config.folder).name}"
 
-    def _window_words(
+    def _said(
         self, window: Window, listening: Listening, language: str, hotwords: Sequence[str]
-    ) -> list[Word]:
+    ) -> Said:
         """Neither recogniser takes a language or hotwords."""
         first, last = (round(at * SAMPLE_RATE) for at in (window.start_s, window.end_s))
         stream = self._model.create_stream()
@@ -152,7 +152,7 @@ class MandarinFirst(Recogniser):
         self._model.decode_stream(stream)
         error_rate = self.config.measured_error_rate
         sure = 0.0 if error_rate is None else 1 - error_rate
-        return words_of(stream.result, window, sure)
+        return Said(words_of(stream.result, window, sure))
 
 
 def words_of(result: Any, window: Window, probability: float) -> list[Word]:

@@ -7,7 +7,7 @@ experts rated; the response's score is their mean weighted by duration.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -23,14 +23,16 @@ from data.contract import (
     SAMPLE_RATE,
     SPEECH,
     SPEECH_MEASURES,
+    TOKEN_MEASURES,
+    TOKEN_STATISTICS,
     WORD_MEASURES,
     Quality,
     Record,
     Word,
 )
-from data.listening import ENCODER_RATE, Listener, Listening, Segment, Window, cut_at_pauses
+from data.listening import ENCODER_RATE, Item, Listening, Segment, Window, cut_at_pauses
 from data.recording import Waveform
-from data.transcript import Decoded
+from data.transcript import Decoded, Token
 
 LEVEL_RATE = 100
 """Level values a second."""
@@ -139,47 +141,44 @@ class Pitch:
 
 
 def speech_features(
-    listener: Listener,
     listening: Listening,
     decoded: Decoded,
     sound: Sound | None = None,
     *,
-    sentences: bool = True,
+    ends_s: Sequence[float] | None = None,
 ) -> SpeechFeatures:
     """Rows for the head and measures for people; no rows where nobody speaks.
 
-    A stretch that is not alone in its window is encoded once more by itself, as the rated
-    utterances were: the encoder's outputs tell how far into the window they are, and a fluent
-    speaker's fourth sentence had 63 where alone it has 91.
-
-    listener : that listened
     decoded : by the Whisper that listens. Filled pauses are counted in its words, and are
         None without any
     sound : of this listening, where it was computed beside the words
-    sentences : whether sentences that the words end are stretches of their own; a rated
-        utterance is one, however it is read
+    ends_s : where sentences end, which are stretches of their own; None: where the words end
+        them. A rated utterance is one, however it is read
     """
     config = configs.load("speech_measures", SpeechConfig)
-    ends_s = sentence_ends(decoded.words) if sentences else []
+    ends_s = sentence_ends(decoded.words) if ends_s is None else ends_s
     if not listening.segments:
         nothing = np.empty((0, len(SPEECH.columns)), np.float32)
         return SpeechFeatures(nothing, (), (), dict.fromkeys(_NAMES))
     sound = sound or sound_of(listening)
-    placed: list[tuple[Segment, Window | None]] = []
-    for window in listening.windows:
-        within = _stretches(window, listening.segments, ends_s, config)
-        placed += [(stretch, window if len(within) == 1 else None) for stretch in within]
+    placed = [
+        (stretch, window)
+        for window in listening.windows
+        for stretch in _stretches(window, listening.segments, ends_s, config)
+    ]
     stretches = tuple(stretch for stretch, _ in placed)
     rows, apart = [], []
-    for (stretch, alone), words in zip(
-        placed, words_by_stretch(decoded.words, stretches), strict=True
+    for (stretch, window), words, tokens in zip(
+        placed,
+        by_stretch(decoded.words, stretches, lambda word: (word.start_s + word.end_s) / 2),
+        by_stretch(decoded.tokens, stretches, lambda token: token.time_s),
+        strict=True,
     ):
         inside = _clipped(listening.segments, stretch)
         delivered = measures(inside, sound, config)
-        heard = word_measures(words, inside, decoded.language_probability)
-        layers = _layers(alone or listener.window(listening.waveform, stretch), stretch)
+        heard = word_measures(words, inside, decoded.language_probability) | token_measures(tokens)
         apart.append(delivered)
-        rows.append(_row(layers, {**delivered, **heard}))
+        rows.append(_row(_layers(window, stretch), {**delivered, **heard}))
     response_s = listening.segments[-1][1] - listening.segments[0][0]
     measured = {
         **measures(listening.segments, sound, config),
@@ -193,11 +192,8 @@ def speech_features(
 
 
 _NAMES = tuple(column.name for column in SPEECH_MEASURES)
-_ROW_MEASURES = tuple(
-    name
-    for name in SPEECH.names
-    if name in _NAMES or name in {column.name for column in WORD_MEASURES}
-)
+_MEASURED = {column.name for column in (*SPEECH_MEASURES, *WORD_MEASURES, *TOKEN_MEASURES)}
+_ROW_MEASURES = tuple(name for name in SPEECH.names if name in _MEASURED)
 
 
 @dataclass(frozen=True)
@@ -262,13 +258,15 @@ NO_WORDS = 0.01
 """Probability of the words of a stretch in which none was heard."""
 
 
-def words_by_stretch(words: Sequence[Word], stretches: Sequence[Segment]) -> list[list[Word]]:
-    """The words of each stretch: a word belongs to the one that its middle is nearest to."""
-    found: list[list[Word]] = [[] for _ in stretches]
-    for word in words:
-        middle_s = (word.start_s + word.end_s) / 2
-        away_s = [max(first_s - middle_s, middle_s - last_s, 0) for first_s, last_s in stretches]
-        found[int(np.argmin(away_s))].append(word)
+def by_stretch(
+    items: Sequence[Item], stretches: Sequence[Segment], middle_s: Callable[[Item], float]
+) -> list[list[Item]]:
+    """What belongs to each stretch: to the one that its middle is nearest to."""
+    found: list[list[Item]] = [[] for _ in stretches]
+    for item in items:
+        at_s = middle_s(item)
+        away_s = [max(first_s - at_s, at_s - last_s, 0) for first_s, last_s in stretches]
+        found[int(np.argmin(away_s))].append(item)
     return found
 
 
@@ -293,6 +291,22 @@ def word_measures(
         "log_duration": float(np.log(last_s - first_s)),
         "log_language": float(np.log(max(language_probability, LEAST_PROBABLE))),
     }
+
+
+UNDECIDED = 6.0
+"""Entropy of a stretch in which no token was heard, nats."""
+
+
+def token_measures(tokens: Sequence[Token]) -> dict[str, float]:
+    """TOKEN_MEASURES of a stretch."""
+    pairs = [(token.log_probability, token.entropy) for token in tokens]
+    values = np.array(pairs or [(np.log(NO_WORDS), UNDECIDED)]).clip(min=np.log(LEAST_PROBABLE))
+    shares = np.percentile(
+        values, [int(name[1:]) for name in TOKEN_STATISTICS if name[0] == "p"], axis=0
+    )
+    found = np.concatenate([values.mean(axis=0)[None], values.std(axis=0)[None], shares])
+    names = [column.name for column in TOKEN_MEASURES]
+    return dict(zip(names, found.T.ravel().tolist(), strict=True))
 
 
 def level(waveform: Waveform) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -11,7 +11,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -65,9 +65,24 @@ class TranscriptConfig(Record):
 
 
 @dataclass(frozen=True)
+class Token:
+    """A piece of a word.
+
+    time_s : middle of its word
+    log_probability : that the recogniser gave it, nats
+    entropy : of what might have come in its place, nats
+    """
+
+    time_s: float
+    log_probability: float
+    entropy: float
+
+
+@dataclass(frozen=True)
 class Decoded:
     """What a recogniser heard, each word as probable as it says.
 
+    tokens : of the words; none from a recogniser that does not say how sure it is
     language : `und` where nobody speaks
     language_shares, speech_s, dropped_s : as in a Transcript
     """
@@ -78,6 +93,7 @@ class Decoded:
     speech_s: float
     dropped_s: float
     language_shares: dict[str, float] = field(default_factory=dict)
+    tokens: tuple[Token, ...] = ()
 
 
 NOTHING = Decoded((), "und", 0.0, 0.0, 0.0)
@@ -98,9 +114,10 @@ class Recogniser:
         """Probability of each language, weighted by the length of the windows."""
         totals: dict[str, float] = {}
         spoken_s = sum(window.end_s - window.start_s for window in listening.windows)
-        for window in listening.windows:
+        found = self.listener.each(lambda w: self._probabilities(w.encoding), listening.windows)
+        for window, heard in zip(listening.windows, found, strict=True):
             share = (window.end_s - window.start_s) / spoken_s
-            for code, probability in self._probabilities(window.encoding).items():
+            for code, probability in heard.items():
                 totals[code] = totals.get(code, 0.0) + share * probability
         return totals
 
@@ -111,15 +128,21 @@ class Recogniser:
         in an answer; what is neither counts as what it is more like.
         """
         spoken_s = {"zh": 0.0, "en": 0.0}
-        for window in listening.windows:
-            outputs = np.array(window.encoding)[0]
-            for phrase in phrases(listening.segments, window, self.config.phrase_s):
-                heard = self._probabilities(phrase_encoding(outputs, window, phrase))
-                zh, en = heard.get("zh", 0.0), heard.get("en", 0.0)
-                mandarin = zh >= self.config.mandarin_share * (zh + en)
-                spoken_s["zh" if mandarin else "en"] += phrase[1] - phrase[0]
+        for window in self.listener.each(partial(self._phrases, listening), listening.windows):
+            for language, seconds in window:
+                spoken_s[language] += seconds
         total_s = sum(spoken_s.values())
         return {code: part_s / total_s for code, part_s in spoken_s.items()} if total_s else {}
+
+    def _phrases(self, listening: Listening, window: Window) -> list[tuple[str, float]]:
+        """Language and seconds of each phrase of a window."""
+        outputs, found = np.array(window.encoding)[0], []
+        for phrase in phrases(listening.segments, window, self.config.phrase_s):
+            heard = self._probabilities(phrase_encoding(outputs, window, phrase))
+            zh, en = heard.get("zh", 0.0), heard.get("en", 0.0)
+            mandarin = zh >= self.config.mandarin_share * (zh + en)
+            found.append(("zh" if mandarin else "en", phrase[1] - phrase[0]))
+        return found
 
     def _told_apart(self, listening: Listening, language: str) -> dict[str, float]:
         """A third language is not told from these two by what they are like."""
@@ -170,13 +193,13 @@ class Recogniser:
         if expected and heard.get(expected, 0) >= self.config.expected_language_floor:
             language = expected
         hints = hotwords if language == expected else ()
-        found = [
-            (window, self._window_words(window, listening, language, hints))
-            for window in listening.windows
-        ]
-        dropped = [window for window, said in found if said is None]
+        found = self.listener.each(
+            lambda window: self._said(window, listening, language, hints), listening.windows
+        )
+        dropped = [w for w, said in zip(listening.windows, found, strict=True) if said is None]
         return Decoded(
-            words=tuple(word for _, said in found for word in said or ()),
+            words=tuple(word for said in found if said for word in said.words),
+            tokens=tuple(token for said in found if said for token in said.tokens),
             language=language,
             language_probability=min(1.0, heard.get(language, 0.0)),
             speech_s=sum(end_s - start_s for start_s, end_s in listening.segments),
@@ -192,9 +215,9 @@ class Recogniser:
         """With the encoding that this recogniser reads."""
         return listening
 
-    def _window_words(
+    def _said(
         self, window: Window, listening: Listening, language: str, hotwords: Sequence[str]
-    ) -> list[Word] | None:
+    ) -> Said | None:
         """None where the text repeats itself: it is no longer what was said.
 
         A text too fast to have been said holds its sentence twice: it is decoded once more
@@ -210,12 +233,13 @@ class Recogniser:
         if count_units(tokenizer.decode(tokens)) > SHORT_TEXT + most * speech_s:
             tokens = self._decode(window, tokenizer, prompt, ngram=3)
         if not tokens:
-            return []
+            return Said()
         frames = round((window.end_s - window.start_s) * ENCODER_RATE) * 2
         timings = self.listener.whisper.find_alignment(
             tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
         )[0]
-        return _words(timings, window)
+        sure = self.listener.decoder(np.array(window.encoding), prompt, tokens)
+        return Said(_words(timings, window), _tokens(timings, window, *sure))
 
     def _prompt(self, tokenizer: Tokenizer, hotwords: Sequence[str]) -> list[int]:
         start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
@@ -266,6 +290,14 @@ def phrase_encoding(
     silence = outputs[round((window.end_s - window.start_s) * ENCODER_RATE) :]
     joined = np.concatenate([outputs[first : max(last, first + 1)], silence])
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(joined[None]))
+
+
+@dataclass(frozen=True)
+class Said:
+    """Of a window."""
+
+    words: Sequence[Word] = ()
+    tokens: Sequence[Token] = ()
 
 
 TOKENS_PER_S = 15
@@ -344,6 +376,23 @@ def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:
     if words and not words[0].text.startswith(" ") and re.match(r"[A-Za-z]", words[0].text):
         words[0] = words[0].model_copy(update={"text": " " + words[0].text})
     return words
+
+
+def _tokens(
+    timings: list[dict[str, Any]],
+    window: Window,
+    log_probabilities: npt.NDArray[np.float32],
+    entropies: npt.NDArray[np.float32],
+) -> list[Token]:
+    """Pieces of the words in the recording's time."""
+    times_s = [
+        min(window.start_s + (float(timing["start"]) + float(timing["end"])) / 2, window.end_s)
+        for timing in timings
+        for _ in timing["tokens"]
+    ]
+    # Bytes at the end that make no whole character have no time.
+    found = zip(times_s, log_probabilities.tolist(), entropies.tolist(), strict=False)
+    return [Token(*token) for token in found]
 
 
 def simplified(texts: Sequence[str]) -> list[str]:

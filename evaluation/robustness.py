@@ -2,7 +2,8 @@
 
 The table has one row an answer, condition and target: person, item, condition, target,
 rating, plain (the score of the recording as it is), score (missing where the part
-abstains), reason (its code), and what was measured of the signal (snr_db, bandwidth_hz).
+abstains), reason (its code), and what was measured of the signal (snr_db, bandwidth_hz) and
+how like the speech it learned from the version found it (familiarity).
 The condition `plain` is the recording as it is.
 """
 
@@ -22,6 +23,7 @@ PLAIN = "plain"
 BANDS: dict[str, tuple[float, ...]] = {
     "snr_db": (10.0, 15.0, 20.0, 25.0),
     "bandwidth_hz": (4500.0,),
+    "familiarity": (0.75, 0.85),
 }
 """Measure of the signal → edges below which its intervals may have to be wider."""
 

@@ -202,6 +202,13 @@ def _bootstrapped(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, An
     return _numbers(_interval(PAIRS[row.type], rows, row))
 
 
+def _in_answer(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
+    """Of the score that the response had between others of the same person."""
+    beside = rows.assign(score=rows["score_in_answer"]).dropna(subset=["score"])
+    metric = IN_ANSWER[row.type]
+    return {**_numbers(_interval(metric, beside, row)), "n": beside[row.unit].nunique()}
+
+
 def _length_held_fixed(rows: pd.DataFrame, row: Metric, _: Intervals) -> dict[str, Any]:
     log_length = np.log(rows[LENGTHS[row.type]].to_numpy(float).clip(min=1))
     return _numbers(_interval(agreement.partial_pearson, rows, row, log_length))
@@ -283,11 +290,18 @@ PAIRS: Mapping[str, Callable[..., float]] = {
 }
 """Metrics of rating and score alone: they have baselines and a human ceiling."""
 
+IN_ANSWER: Mapping[str, Callable[..., float]] = {
+    "pearson_in_answer": agreement.pearson,
+    "bias_in_answer": agreement.bias,
+}
+"""Metrics of `score_in_answer`."""
+
 LENGTHS = {"partial_pearson": "words", "partial_pearson_seconds": "seconds"}
 """Column whose logarithm is held fixed."""
 
 FORMULAS: Mapping[str, Formula] = {
     **dict.fromkeys(PAIRS, _bootstrapped),
+    **dict.fromkeys(IN_ANSWER, _in_answer),
     **dict.fromkeys(LENGTHS, _length_held_fixed),
     "coverage": _coverage,
     "half_width": _half_width,

@@ -86,6 +86,12 @@ class LoadedVersion:
         """(n, targets) in points of 100, cut to the scale; of what, see `HeadGraph.points`."""
         return np.clip(self._head.points(features, mask=mask, waveforms=waveforms), 0, 100)
 
+    def sounds(
+        self, features: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Familiarity and voice of each row, see `HeadGraph.sounds`; with `voice_limits` only."""
+        return self._head.sounds(features)
+
 
 def load_champions(config: RegistryConfig | None = None) -> dict[str, LoadedVersion]:
     """The champion of every name.

@@ -176,7 +176,7 @@ class Scorer:
             return refused("speech", names, "accommodation", "Not scored at the candidate's wish.")
         if recording.audio_problem is not None:
             return refused("speech", names, *recording.audio_problem)
-        features = speech_features(self.listener, heard.listening, heard.decoded, heard.sound)
+        features = speech_features(heard.listening, heard.decoded, heard.sound)
         return score_speech(version, features, heard.decoded, heard.quality, self.config)
 
     def _competency(

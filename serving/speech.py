@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from data.contract import SPEECH_MEASURES, Curve, Evidence, Measure, Moment, Quality
 from data.speech import SpeechFeatures, unfit_for_speech
 from data.transcript import Decoded
+from data.voices import apart, familiarity, no_one_person
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
@@ -33,10 +34,13 @@ def score_speech(
         quality, voiced_ratio=heard.measures.get("voiced_ratio")
     ) or _language_gate(version, spoken, config):
         return refused("speech", names, *problem, measures=measured)
+    familiar, problem = _one_person(version, heard)
+    if problem:
+        return refused("speech", names, *problem, measures=measured)
     points = version.points(heard.rows, waveforms=heard.waveforms)
     scores = np.average(points, axis=0, weights=heard.durations_s)
     reason = provisional_reason(version, spoken.language)
-    widening = _widening(version, quality)
+    widening = _widening(version, {**quality.model_dump(), "familiarity": familiar})
     return Outcome(
         scores=tuple(
             interval_score(
@@ -101,12 +105,24 @@ def _moments(
     )
 
 
-def _widening(version: LoadedVersion, quality: Quality) -> float:
+def _one_person(
+    version: LoadedVersion, heard: SpeechFeatures
+) -> tuple[float | None, tuple[str, str] | None]:
+    """Familiarity of the answer, and (code, sentence) where it is not one person speaking."""
+    limits = version.manifest.voice_limits
+    if limits is None:
+        return None, None
+    stretches, voices = version.sounds(heard.rows)
+    familiar = familiarity(stretches, heard.durations_s)
+    return familiar, no_one_person(familiar, apart(voices, heard.durations_s), limits)
+
+
+def _widening(version: LoadedVersion, quality: Mapping[str, float | None]) -> float:
     """By how much intervals grow for this signal: the largest that applies."""
     factors = [
         widening.factor
         for widening in version.manifest.widenings
-        if (value := getattr(quality, widening.measure)) is not None and value < widening.below
+        if (value := quality[widening.measure]) is not None and value < widening.below
     ]
     return max(factors, default=1.0)
 

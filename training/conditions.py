@@ -41,28 +41,44 @@ recorder of a mini-program as it is set without a word."""
 
 
 @dataclass(frozen=True)
+class Others:
+    """Who else may be heard. babble : many at once; talker : one, as long as need be."""
+
+    babble: Waveform
+    talker: Waveform
+
+
+@dataclass(frozen=True)
 class Condition:
-    """A way to record worse. change : waveform, noise of other people, seed → waveform."""
+    """A way to record worse. change : waveform, who else may be heard, seed → waveform."""
 
     name: str
-    change: Callable[[Waveform, Waveform, int], Waveform]
+    change: Callable[[Waveform, Others, int], Waveform]
     codec: bool = False
 
 
-def _gained(waveform: Waveform, babble: Waveform, seed: int, *, gain_db: float) -> Waveform:
+def _gained(waveform: Waveform, others: Others, seed: int, *, gain_db: float) -> Waveform:
     """Louder may clip, as it does in a microphone."""
     louder: Waveform = np.clip(waveform * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
     return louder
 
 
-def _noisy(waveform: Waveform, babble: Waveform, seed: int, *, snr_db: float) -> Waveform:
+def _noisy(waveform: Waveform, others: Others, seed: int, *, snr_db: float) -> Waveform:
     noise = np.random.default_rng(seed).normal(size=len(waveform)).astype(np.float32)
     return _mixed(waveform, noise, snr_db)
 
 
-def _babbling(waveform: Waveform, babble: Waveform, seed: int, *, snr_db: float) -> Waveform:
-    first = np.random.default_rng(seed).integers(len(babble))
-    return _mixed(waveform, np.resize(np.roll(babble, -first), len(waveform)), snr_db)
+def _babbling(waveform: Waveform, others: Others, seed: int, *, snr_db: float) -> Waveform:
+    return _mixed(waveform, _from_somewhere(others.babble, len(waveform), seed), snr_db)
+
+
+def _talked_over(waveform: Waveform, others: Others, seed: int, *, snr_db: float) -> Waveform:
+    return _mixed(waveform, _from_somewhere(others.talker, len(waveform), seed), snr_db)
+
+
+def _from_somewhere(sound: Waveform, length: int, seed: int) -> Waveform:
+    first = np.random.default_rng(seed).integers(len(sound))
+    return np.resize(np.roll(sound, -first), length)
 
 
 def _mixed(waveform: Waveform, noise: Waveform, snr_db: float) -> Waveform:
@@ -77,7 +93,7 @@ def _unclipped(waveform: Waveform) -> Waveform:
     return (waveform * (0.99 / peak) if peak > 0.99 else waveform).astype(np.float32)
 
 
-def _silent_ends(waveform: Waveform, babble: Waveform, seed: int) -> Waveform:
+def _silent_ends(waveform: Waveform, others: Others, seed: int) -> Waveform:
     silence = np.zeros(3 * SAMPLE_RATE, np.float32)
     return np.concatenate([silence, waveform, silence])
 
@@ -86,7 +102,7 @@ REVERBERATION_S = 0.4
 """Time in which the sound of a furnished room falls by 60 dB."""
 
 
-def _in_room(waveform: Waveform, babble: Waveform, seed: int) -> Waveform:
+def _in_room(waveform: Waveform, others: Others, seed: int) -> Waveform:
     """Noise that dies away behind a direct sound of the same energy (Polack 1988)."""
     times_s = np.arange(round(REVERBERATION_S * SAMPLE_RATE)) / SAMPLE_RATE
     tail = np.random.default_rng(seed).normal(size=len(times_s))
@@ -98,7 +114,7 @@ def _in_room(waveform: Waveform, babble: Waveform, seed: int) -> Waveform:
     return _unclipped(ops.fftconvolve(*tensors)[: len(waveform)].numpy())
 
 
-def _at_speed(waveform: Waveform, babble: Waveform, seed: int, *, factor: float) -> Waveform:
+def _at_speed(waveform: Waveform, others: Others, seed: int, *, factor: float) -> Waveform:
     """Tempo and pitch together, as a recorder whose clock is wrong."""
     changed, _ = ops.speed(torch.from_numpy(waveform)[None], SAMPLE_RATE, factor)
     faster: Waveform = changed[0].numpy()
@@ -111,7 +127,7 @@ def opened(path: Path) -> Waveform | None:
     return open_recording(path, config).waveform
 
 
-def _coded(waveform: Waveform, babble: Waveform, seed: int, *, codec: Codec) -> Waveform:
+def _coded(waveform: Waveform, others: Others, seed: int, *, codec: Codec) -> Waveform:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"answer{codec.suffix}"
         encode(waveform, path, codec)
@@ -144,6 +160,7 @@ CONDITIONS = (
     *(Condition(f"gain {g:+d} dB", partial(_gained, gain_db=g)) for g in (12, -12)),
     *(Condition(f"white noise {n} dB", partial(_noisy, snr_db=n)) for n in (20, 10, 5)),
     *(Condition(f"babble {n} dB", partial(_babbling, snr_db=n)) for n in (20, 10, 5)),
+    *(Condition(f"another voice {n} dB", partial(_talked_over, snr_db=n)) for n in (20, 10, 0)),
     Condition("AMR 12.2 kbit/s", partial(_coded, codec=AMR), codec=True),
     Condition("Opus 16 kbit/s", partial(_coded, codec=OPUS), codec=True),
     Condition("AAC 8 kHz stereo", partial(_coded, codec=AAC), codec=True),

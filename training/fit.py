@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlflow
 import numpy as np
@@ -45,16 +45,19 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
+Item = TypeVar("Item", Path, tuple[Path, ...])
+
+
 def features(
-    paths: Sequence[Path],
-    extract: Callable[[Path], dict[str, Matrix]],
+    items: Sequence[Item],
+    extract: Callable[[Item], dict[str, Matrix]],
     *,
     store: Path,
     identity: str,
     label: str,
     workers: int = 1,
 ) -> list[dict[str, Matrix]]:
-    """`extract(path)` for every file, in order, cached by the file's content.
+    """`extract(item)` for every file, or every tuple of files, in order, cached by content.
 
     A killed run goes on where it stopped: each file's arrays are written when they are
     ready. identity : names what the arrays depend on (feature set, encoder); another
@@ -62,15 +65,21 @@ def features(
     """
     folder = store / "features" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    targets = [folder / f"{file_sha256(path)}.npz" for path in paths]
+    targets = [folder / f"{_content(item)}.npz" for item in items]
     # By target: two files of one content are extracted once.
-    waiting = {t: path for path, t in zip(paths, targets, strict=True) if not t.exists()}
+    waiting = {t: item for item, t in zip(items, targets, strict=True) if not t.exists()}
     if waiting:
         with progress(label, len(waiting)) as done, ProcessPoolExecutor(workers) as pool:
             one = partial(_extract_one, extract)
             for _ in pool.map(one, waiting.values(), waiting.keys(), chunksize=4):
                 done()
     return [_load(target) for target in targets]
+
+
+def _content(item: Path | tuple[Path, ...]) -> str:
+    if isinstance(item, Path):
+        return file_sha256(item)
+    return hashlib.sha256(" ".join(map(file_sha256, item)).encode()).hexdigest()
 
 
 def digest(plan: object, *arrays: npt.NDArray[Any]) -> str:
@@ -82,8 +91,8 @@ def digest(plan: object, *arrays: npt.NDArray[Any]) -> str:
     return found.hexdigest()[:16]
 
 
-def _extract_one(extract: Callable[[Path], dict[str, Matrix]], path: Path, target: Path) -> None:
-    arrays = extract(path)
+def _extract_one(extract: Callable[[Item], dict[str, Matrix]], item: Item, target: Path) -> None:
+    arrays = extract(item)
     scratch = target.with_suffix(".part.npz")
     np.savez(scratch, **arrays)  # type: ignore[arg-type]  # numpy's stub takes bool for allow_pickle
     scratch.replace(target)

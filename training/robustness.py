@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.contract import SPEECH_MEASURES, Quality
+from data.contract import SAMPLE_RATE, SPEECH_MEASURES, Quality, VoiceLimits
 from data.recording import Waveform, audio_quality
 from data.speech import unfit_for_speech
+from data.voices import no_one_person
 from evaluation.robustness import PLAIN
 from evaluation.rows import PLACES
 from training import fit
-from training.conditions import CONDITIONS, Condition, opened
+from training.conditions import CONDITIONS, Condition, Others, opened
 
 Floats = npt.NDArray[np.float64]
 Segments = Sequence[tuple[float, float]]
@@ -25,6 +27,17 @@ MEASURED = ("speech_s", "snr_db", "bandwidth_hz", "clipping_ratio")
 """Fields of Quality by which an utterance is refused or its interval widened."""
 
 VOICED = [column.name for column in SPEECH_MEASURES].index("voiced_ratio")
+
+
+class Head(Protocol):
+    """What scores the arrays of an utterance."""
+
+    def utterance(self, arrays: dict[str, fit.Matrix]) -> Floats:
+        """(targets,) points."""
+
+    def sound(self, arrays: dict[str, fit.Matrix]) -> tuple[float | None, tuple[float, int]]:
+        """Its familiarity, and how far apart its voices are in how many stretches."""
+
 
 TALKERS = 6
 """Voices that babble is made of: of fewer, words are understood."""
@@ -38,14 +51,14 @@ class Scene:
     """
 
     condition: Condition | None
-    babble: Waveform
+    others: Others
     extract: Callable[[Waveform], tuple[dict[str, fit.Matrix], Segments]]
 
     def __call__(self, path: Path) -> dict[str, fit.Matrix]:
         """Arrays of the utterance, with `quality` in the order of MEASURED."""
         waveform = _sound(path)
         if self.condition is not None:
-            waveform = self.condition.change(waveform, self.babble, sum(path.stem.encode()))
+            waveform = self.condition.change(waveform, self.others, sum(path.stem.encode()))
         arrays, segments = self.extract(waveform)
         measured = audio_quality(waveform, list(segments))
         known = [measured.get(name, np.nan) for name in MEASURED]
@@ -58,24 +71,25 @@ def _sound(path: Path) -> Waveform:
     return waveform
 
 
-def babble(paths: Sequence[Path], seconds: float = 30) -> Waveform:
-    """TALKERS people at once, each from utterances of their own, equally loud."""
-    length = round(seconds * 16_000)
+def others(paths: Sequence[Path], seconds: float = 30) -> Others:
+    """TALKERS people at once, each from utterances of their own, equally loud; and the first."""
+    length = round(seconds * SAMPLE_RATE)
     voices = []
     for first in range(TALKERS):
         voice = np.concatenate([_sound(path) for path in paths[first::TALKERS]])
-        voices.append(np.resize(voice, length) / max(float(np.sqrt(np.mean(voice**2))), 1e-6))
-    mixed: Waveform = (np.mean(voices, axis=0) * 0.1).astype(np.float32)
-    return mixed
+        loudness = max(float(np.sqrt(np.mean(voice**2))), 1e-6)
+        voices.append((0.1 * np.resize(voice, length) / loudness).astype(np.float32))
+    return Others(babble=np.mean(voices, axis=0), talker=voices[0])
 
 
 def recorded_worse(
     paths: Sequence[Path],
     ratings: pd.DataFrame,
-    scores: Sequence[Callable[[dict[str, fit.Matrix]], Floats]],
+    heads: Sequence[Head],
     extract: Callable[[Waveform], tuple[dict[str, fit.Matrix], Segments]],
-    noise: Waveform,
+    company: Others,
     *,
+    limits: VoiceLimits,
     store: Path,
     identity: str,
     workers: int,
@@ -83,7 +97,7 @@ def recorded_worse(
     """The table of `evaluation.robustness` of these utterances in every condition.
 
     ratings : person, item and a column for each target, one row a path
-    scores : for each path: arrays of an utterance → points of the targets, in their order
+    heads : of each path; their points are those of the targets, in their order
     """
     targets = [name for name in ratings.columns if name not in ("person", "item")]
     plain: dict[int, Floats] = {}
@@ -92,7 +106,7 @@ def recorded_worse(
         name = condition.name if condition else PLAIN
         found = fit.features(
             paths,
-            Scene(condition, noise, extract),
+            Scene(condition, company, extract),
             store=store,
             identity=f"{identity} {name}",
             label=name,
@@ -104,7 +118,9 @@ def recorded_worse(
             refused = unfit_for_speech(
                 Quality(duration_s=0, **known), voiced_ratio=float(arrays["measures"][VOICED])
             )
-            points = np.full(len(targets), np.nan) if refused else scores[i](arrays)
+            familiar, distance = heads[i].sound(arrays)
+            refused = refused or no_one_person(familiar, distance, limits)
+            points = np.full(len(targets), np.nan) if refused else heads[i].utterance(arrays)
             plain.setdefault(i, points)
             for j, target in enumerate(targets):
                 rows.append(
@@ -119,6 +135,7 @@ def recorded_worse(
                         "reason": refused[0] if refused else "",
                         "snr_db": quality["snr_db"],
                         "bandwidth_hz": quality["bandwidth_hz"],
+                        "familiarity": np.nan if familiar is None else familiar,
                     }
                 )
     return pd.DataFrame(rows).round(PLACES)

@@ -11,8 +11,8 @@ Source: frozen-encoder statistics with a kernel regression, cf. Kim et al., Inte
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -35,12 +35,14 @@ from sklearn.preprocessing import StandardScaler
 import configs
 from data.contract import (
     ENCODER_WIDTH,
+    SAMPLE_RATE,
     SPEECH,
     SPEECH_LAYERS,
     SPEECH_MEASURES,
     SPEECH_STATISTICS,
     Manifest,
     Record,
+    VoiceLimits,
 )
 from data.corpora import speechocean762
 from data.head import HeadGraph
@@ -51,16 +53,19 @@ from data.registry import ROBUSTNESS, read_manifest
 from data.speech import SpeechConfig, speech_features
 from data.splits import folds
 from data.transcript import Recogniser, TranscriptConfig
+from data.voices import apart, familiarity, no_one_person
 from evaluation import agreement
+from evaluation.card import Abstention
 from evaluation.robustness import changes, widenings
 from evaluation.rows import PLACES, Intervals
-from training import fit, robustness, tuning
+from training import fit, robustness, tuning, voices
 from training.conditions import opened
 from training.facts import Facts, facts
 from training.graphs import mean_of, packed
 from training.publish import Built, Judged
 from training.speech_card import BANDS, calibration, card
 from training.tuning import Tuned, TuningRecipe, Waveforms
+from training.voices import Sounded, Voices, with_voices
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -142,11 +147,28 @@ none gave r .8624 and .8575, .3 .8630 and .8582, .6 .8632 and .8585 (five folds,
 
 
 @dataclass(frozen=True)
+class Stretches:
+    """Pieces of utterances.
+
+    rows : (stretches, SPEECH width); owner : (stretches,) row of the table they are of
+    answer : (stretches,) number of the answer that each is a part of
+    """
+
+    rows: npt.NDArray[np.float32]
+    owner: Rows
+    durations_s: Floats
+    answer: Rows
+
+
+@dataclass(frozen=True)
 class Examples:
     """Rated utterances and their stretches.
 
     table : one row an utterance that has speech
     rows : (stretches, SPEECH width); owner : (stretches,) row of `table`
+    in_answers : the same utterances once more, each said between others of the same person.
+        What stands beside a sentence in a window moves what the encoder makes of it, and an
+        answer has several sentences
     waveforms : of each stretch (samples,); none where no encoder is tuned
     measures : (utterances, SPEECH_MEASURES) NaN where there is none
     unheard : rows of utterances in which no speech was found
@@ -159,6 +181,15 @@ class Examples:
     durations_s: Floats
     measures: Floats
     unheard: pd.DataFrame
+    in_answers: Stretches
+
+    def learned_from(self, train: Rows) -> tuple[npt.NDArray[np.float32], Rows]:
+        """Rows and owners of all stretches of the utterances `train`, alone and in answers."""
+        parts = ((self.rows, self.owner), (self.in_answers.rows, self.in_answers.owner))
+        used = [np.isin(owner, train) for _, owner in parts]
+        rows = [rows[chosen] for (rows, _), chosen in zip(parts, used, strict=True)]
+        owner = [owner[chosen] for (_, owner), chosen in zip(parts, used, strict=True)]
+        return np.concatenate(rows), np.concatenate(owner)
 
     def waveforms_of(self, stretches: Rows) -> Waveforms:
         """None where no encoder is tuned."""
@@ -196,7 +227,7 @@ class Examples:
 
 
 def examples(
-    folder: Path, store: Path, *, languages: tuple[str, ...], whole: bool, workers: int
+    folder: Path, store: Path, *, languages: tuple[str, ...], whole: bool, workers: int, seed: int
 ) -> Examples:
     """The rated utterances of a folder that `speechocean762.read` reads, with features (cached).
 
@@ -217,14 +248,42 @@ def examples(
     )
     heard = [i for i, arrays in enumerate(found) if len(arrays["rows"])]
     counts = [len(found[i]["rows"]) for i in heard]
+    known = table.iloc[heard].reset_index(drop=True)
     return Examples(
-        table=table.iloc[heard].reset_index(drop=True),
+        table=known,
+        in_answers=_in_answers(
+            known, replace(hearing, whole=False), store, workers=workers, seed=seed
+        ),
         rows=np.concatenate([found[i]["rows"] for i in heard]).astype(np.float32),
         waveforms=[part for i in heard for part in _parted(found[i])],
         owner=np.repeat(np.arange(len(heard)), counts),
         durations_s=np.concatenate([found[i]["durations_s"] for i in heard]),
         measures=np.stack([found[i]["measures"] for i in heard]),
         unheard=table.drop(index=table.index[heard]),
+    )
+
+
+def _in_answers(
+    table: pd.DataFrame, hearing: Hearing, store: Path, *, workers: int, seed: int
+) -> Stretches:
+    """Stretches of the utterances of the table, joined to answers (cached)."""
+    paths = speechocean762.paths(table)
+    joined = answers(table["person"].to_numpy(str), seed=seed)
+    found = fit.features(
+        [tuple(paths[i] for i in members) for members in joined],
+        hearing.answer,
+        store=store,
+        identity=f"{hearing.identity} joined by {BETWEEN_S} s",
+        label="the same in answers",
+        workers=workers,
+    )
+    counts = [len(arrays["rows"]) for arrays in found]
+    owners = [m[arrays["place"].astype(int)] for m, arrays in zip(joined, found, strict=True)]
+    return Stretches(
+        rows=np.concatenate([arrays["rows"] for arrays in found]).astype(np.float32),
+        owner=np.concatenate(owners),
+        durations_s=np.concatenate([arrays["durations_s"] for arrays in found]),
+        answer=np.repeat(np.arange(len(found)), counts),
     )
 
 
@@ -246,7 +305,7 @@ def _rated_fully(table: pd.DataFrame) -> pd.DataFrame:
 @lru_cache(maxsize=1)
 def _whisper() -> Recogniser:
     """One a worker process."""
-    return Recogniser(Listener())
+    return Recogniser(Listener(at_once=1))
 
 
 @dataclass(frozen=True)
@@ -284,12 +343,28 @@ class Hearing:
             return {"rows": np.empty((0, len(SPEECH.columns))), "durations_s": np.empty(0)}
         return self(waveform)[0]
 
-    def __call__(self, waveform: Waveform) -> tuple[dict[str, fit.Matrix], tuple[Segment, ...]]:
-        """Arrays of one utterance (rows of its stretches, …), and where it speaks."""
+    def answer(self, paths: tuple[Path, ...]) -> dict[str, fit.Matrix]:
+        """Arrays of the files said one after another; `place` says of which each stretch is."""
+        waveforms = [opened(path) for path in paths]
+        silence = np.zeros(round(BETWEEN_S * SAMPLE_RATE), np.float32)
+        joined = [part for sound in waveforms if sound is not None for part in (sound, silence)]
+        lengths = [0 if sound is None else len(sound) + len(silence) for sound in waveforms]
+        ends_s = np.cumsum(lengths) / SAMPLE_RATE
+        arrays, _ = self(np.concatenate(joined), ends_s=(ends_s - BETWEEN_S / 2).tolist())
+        middles_s = arrays.pop("middles_s")
+        return arrays | {"place": np.searchsorted(ends_s, middles_s).astype(np.float32)}
+
+    def __call__(
+        self, waveform: Waveform, *, ends_s: Sequence[float] = ()
+    ) -> tuple[dict[str, fit.Matrix], tuple[Segment, ...]]:
+        """Arrays of an answer (rows of its stretches, …), and where it speaks.
+
+        ends_s : of its sentences
+        """
         whisper = _whisper()
         listening = whisper.listener.listen(waveform)
         decoded = whisper.decode(listening, known=self.known)
-        found = speech_features(whisper.listener, listening, decoded, sentences=False)
+        found = speech_features(listening, decoded, ends_s=ends_s)
         measured = [found.measures[column.name] for column in SPEECH_MEASURES]
         kept = [part.astype(np.float16) for part in found.waveforms] if self.whole else []
         arrays: dict[str, fit.Matrix] = {
@@ -297,23 +372,51 @@ class Hearing:
             "waveforms": np.concatenate([np.empty(0, np.float16), *kept]),
             "lengths": np.array([len(part) for part in kept], np.float32),
             "durations_s": found.durations_s,
+            "middles_s": np.array([(a + b) / 2 for a, b in found.stretches], np.float32),
             "measures": np.array([np.nan if value is None else value for value in measured]),
         }
         return arrays, listening.segments
+
+
+BETWEEN_S = 0.7
+"""Silence between sentences that are joined to an answer; they bring some of their own."""
+
+SENTENCES = 6
+"""Of one person that make an answer: half a minute, which is more than one window."""
+
+
+def answers(people: npt.NDArray[np.str_], *, seed: int) -> list[Rows]:
+    """Rows of each answer: all of a person's, in random order, SENTENCES at a time."""
+    random = np.random.default_rng(seed)
+    found: list[Rows] = []
+    for person in np.unique(people):
+        drawn = random.permutation(np.flatnonzero(people == person))
+        found += np.split(drawn, range(SENTENCES, len(drawn), SENTENCES))
+    return found
 
 
 def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
     """The speech version learned from the folder `data`, ready to publish."""
     known = facts(data)
     whole = bool(config.tuning.encoder)
-    rated = examples(data, store, languages=known.languages, whole=whole, workers=config.workers)
+    rated = examples(
+        data,
+        store,
+        languages=known.languages,
+        whole=whole,
+        workers=config.workers,
+        seed=config.seed,
+    )
     judged = held_out(config, rated, store)
     chosen = choose(config, rated, np.arange(len(rated.table)), store, name="all")
     learned = learn(config, chosen, rated, np.arange(len(rated.table)), store, name="all")
     head = onnx_head(learned, targets=len(rated.aspects))
-    predictions = prediction_table(rated, judged.scores, length_baseline(config, rated))
+    predictions = prediction_table(
+        rated, judged.scores, judged.in_answers, length_baseline(config, rated)
+    )
     calibrated = calibration(predictions, level=config.coverage)
-    worse = recorded_worse(config, rated, judged, known, store)
+    one_person = voices.limits(judged.sounded, seed=config.seed)
+    worse = recorded_worse(config, rated, judged, one_person, known, store)
     served = Intervals.of(calibrated)
     manifest = Manifest(
         name="speech",
@@ -329,6 +432,7 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
         references=references(rated),
         references_source=f"adults ({known.name}), 10th to 90th percentile",
         widenings=widenings(worse, level=config.coverage),
+        voice_limits=one_person,
         learned_from=known.learned_from,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -339,6 +443,7 @@ def run(config: SpeechRecipe, data: Path, store: Path) -> Built:
             predictions,
             calibrated,
             changes(worse),
+            _several_voices(config, rated, judged, one_person),
             facts=known,
             head=str(chosen),
             encoder=config.tuning.encoder,
@@ -370,19 +475,25 @@ def _provisional(known: Facts) -> dict[str, str]:
 class HeldOut:
     """Scores of speakers that the head, and its choice, never saw.
 
-    scores : (utterances, aspects); heads : of each fold; fold : (utterances,) whose head scored
+    scores : (utterances, aspects); in_answers : the same of them in answers, NaN where the
+        words before or behind took the whole utterance
+    heads : of each fold; fold : (utterances,) whose head scored
+    sounded : how the stretches in answers sound to the heads that scored them
     """
 
     scores: Floats
+    in_answers: Floats
     heads: tuple[Fitted, ...]
     fold: Rows
+    sounded: Sounded
 
 
 def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> HeldOut:
     """Every utterance scored by what was learned from the other folds of speakers."""
     scores = np.full((len(rated.table), len(rated.aspects)), np.nan)
+    beside = np.full_like(scores, np.nan)
     fold = np.zeros(len(rated.table), np.intp)
-    heads = []
+    heads: list[Fitted] = []
     for number, (train, test) in enumerate(
         folds(rated.people, n=config.outer_folds, seed=config.seed)
     ):
@@ -390,7 +501,47 @@ def held_out(config: SpeechRecipe, rated: Examples, store: Path) -> HeldOut:
         chosen = choose(config, rated, train, store, name=name)
         heads.append(learn(config, chosen, rated, train, store, name=name))
         scores[test], fold[test] = _scores(heads[-1], rated, test), number
-    return HeldOut(scores, tuple(heads), fold)
+        beside[test] = _scores_in_answers(heads[-1], rated, test)
+    return HeldOut(scores, beside, tuple(heads), fold, _sounded(heads, rated, fold))
+
+
+def _sounded(heads: Sequence[Fitted], rated: Examples, fold: Rows) -> Sounded:
+    within = rated.in_answers
+    familiar = np.zeros(len(within.rows))
+    found: list[Floats] = []
+    for number, head in enumerate(heads):
+        chosen = fold[within.owner] == number
+        familiar[chosen] = head.voices.familiarity(within.rows[chosen])
+        found.append(head.voices.voices(within.rows[chosen]))
+    voices = np.zeros((len(within.rows), max(part.shape[1] for part in found)))
+    for number, part in enumerate(found):
+        voices[fold[within.owner] == number, : part.shape[1]] = part
+    return Sounded(
+        people=rated.people[within.owner],
+        durations_s=within.durations_s,
+        voices=voices,
+        familiar=familiar,
+    )
+
+
+def _several_voices(
+    config: SpeechRecipe, rated: Examples, judged: HeldOut, limits: VoiceLimits
+) -> tuple[Abstention, ...]:
+    """Answers of one person, and of two of a group in turn, that are taken for several voices."""
+    within, sounded = rated.in_answers, judged.sounded
+    table = rated.table.iloc[within.owner]
+    groups = [judged.fold[within.owner], table["gender"], table["age_group"]]
+    alike = np.array([" ".join(map(str, group)) for group in zip(*groups, strict=True)])
+    answers = [np.flatnonzero(within.answer == i) for i in np.unique(within.answer)]
+    turns = list(voices.mixed(answers, sounded.people, alike, seed=config.seed))
+    found = []
+    for name, tried in (("one person", answers), ("two of one gender and age in turn", turns)):
+        distances = [apart(sounded.voices[rows], sounded.durations_s[rows]) for rows in tried]
+        n = len(distances)
+        far = sum(no_one_person(None, distance, limits) is not None for distance in distances)
+        row = Abstention(column="voices", group=name, n=n, abstained=far, share=far / max(n, 1))
+        found.append(row)
+    return tuple(found)
 
 
 LONG_ENOUGH_S = 3
@@ -398,7 +549,12 @@ LONG_ENOUGH_S = 3
 
 
 def recorded_worse(
-    config: SpeechRecipe, rated: Examples, judged: HeldOut, known: Facts, store: Path
+    config: SpeechRecipe,
+    rated: Examples,
+    judged: HeldOut,
+    limits: VoiceLimits,
+    known: Facts,
+    store: Path,
 ) -> pd.DataFrame:
     """Utterances of every adult in every condition: the table of `evaluation.robustness`.
 
@@ -416,9 +572,10 @@ def recorded_worse(
     return robustness.recorded_worse(
         speechocean762.paths(chosen),
         pd.concat([chosen[["person", "item"]], medians], axis=1),
-        [judged.heads[fold].utterance for fold in judged.fold[rows]],
+        [judged.heads[fold] for fold in judged.fold[rows]],
         hearing,
-        robustness.babble(speechocean762.paths(talkers)),
+        robustness.others(speechocean762.paths(talkers)),
+        limits=limits,
         store=store,
         identity=hearing.identity,
         workers=config.workers,
@@ -428,6 +585,7 @@ def recorded_worse(
 def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, name: str) -> Head:
     """The head that agrees best with the median on folds of the speakers in `train`."""
     parts = list(_inner(config, rated, train))
+    rows, owner = rated.learned_from(train)
 
     def objective(trial: optuna.Trial) -> float:
         head = Head(
@@ -440,7 +598,8 @@ def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, n
 
     digest = fit.digest(
         [config.model_dump(), KERNEL, SPEECH.id, identity()],
-        rated.rows[np.isin(rated.owner, train)],
+        rows,
+        owner,
         rated.mean()[train],
         rated.median()[train],
         rated.people[train],
@@ -484,12 +643,13 @@ def _read_by(head: Head, rows: Floats) -> Floats:
 
 def _inner(config: SpeechRecipe, rated: Examples, train: Rows) -> Iterator[InnerFold]:
     for a, b in folds(rated.people[train], n=config.inner_folds, seed=config.seed):
-        fit_on, test = np.isin(rated.owner, train[a]), np.isin(rated.owner, train[b])
-        project = projection(config.components[1], 1.0).fit(rated.rows[fit_on])
+        rows, owner = rated.learned_from(train[a])
+        test = np.isin(rated.owner, train[b])
+        project = projection(config.components[1], 1.0).fit(rows)
         yield InnerFold(
-            fit_rows=project.transform(rated.rows[fit_on]),
-            fit_ratings=rated.mean()[rated.owner[fit_on]],
-            doubt=rated.doubt()[rated.owner[fit_on]].mean(axis=1),
+            fit_rows=project.transform(rows),
+            fit_ratings=rated.mean()[owner],
+            doubt=rated.doubt()[owner].mean(axis=1),
             test_rows=project.transform(rated.rows[test]),
             owner=rated.owner[test],
             durations_s=rated.durations_s[test],
@@ -503,10 +663,12 @@ class Fitted:
     """What reads a stretch; where there are two they count the same.
 
     rows : SPEECH columns → aspects; encoder : waveform → aspects, where one is tuned
+    voices : tells how it sounds
     """
 
     rows: Pipeline
     encoder: Tuned | None
+    voices: Voices
 
     def points(self, rows: npt.NDArray[np.floating], waveforms: Waveforms) -> Floats:
         """(stretches, aspects) in points of 100."""
@@ -521,18 +683,28 @@ class Fitted:
         points = self.points(arrays["rows"], _parted(arrays))
         return np.average(points, axis=0, weights=arrays["durations_s"])
 
+    def sound(self, arrays: dict[str, fit.Matrix]) -> tuple[float | None, tuple[float, int]]:
+        """Familiarity, and how far apart the voices are in how many stretches."""
+        rows, durations_s = arrays["rows"], arrays["durations_s"]
+        if not len(rows):
+            return None, (0.0, 0)
+        familiar = familiarity(self.voices.familiarity(rows), durations_s)
+        return familiar, apart(self.voices.voices(rows), durations_s)
+
 
 def learn(
     config: SpeechRecipe, head: Head, rated: Examples, train: Rows, store: Path, *, name: str
 ) -> Fitted:
     """What reads a stretch, learned from the utterances `train`."""
-    used = np.flatnonzero(np.isin(rated.owner, train))
-    owner = rated.owner[used]
-    ratings, doubt = rated.mean()[owner], rated.doubt()[owner].mean(axis=1)
-    rows = head.pipeline(doubt).fit(rated.rows[used], ratings)
+    rows, owner = rated.learned_from(train)
+    read = head.pipeline(rated.doubt()[owner].mean(axis=1)).fit(rows, rated.mean()[owner])
+    heard = Voices.fit(rows, rated.people[owner])
     if not config.tuning.encoder:
-        return Fitted(rows, None)
-    return Fitted(rows, _tuned(config, rated.waveforms_of(used), ratings, store, name=name))
+        return Fitted(read, None, heard)
+    used = np.flatnonzero(np.isin(rated.owner, train))
+    ratings = rated.mean()[rated.owner[used]]
+    tuned = _tuned(config, rated.waveforms_of(used), ratings, store, name=name)
+    return Fitted(read, tuned, heard)
 
 
 def _tuned(
@@ -561,6 +733,19 @@ def _scores(fitted: Fitted, rated: Examples, wanted: Rows) -> Floats:
     used = np.flatnonzero(np.isin(rated.owner, wanted))
     points = fitted.points(rated.rows[used], rated.waveforms_of(used))
     return by_utterance(points, rated.owner[used], rated.durations_s[used], wanted)
+
+
+def _scores_in_answers(fitted: Fitted, rated: Examples, wanted: Rows) -> Floats:
+    """(wanted, aspects) by the rows alone: a tuned encoder reads each stretch by itself."""
+    within = rated.in_answers
+    used = np.isin(within.owner, wanted)
+    points = replace(fitted, encoder=None).points(within.rows[used], [])
+    scores = np.full((len(wanted), points.shape[1]), np.nan)
+    found = np.unique(within.owner[used])
+    scores[np.searchsorted(wanted, found)] = by_utterance(
+        points, within.owner[used], within.durations_s[used], found
+    )
+    return scores
 
 
 def by_utterance(points: Floats, owner: Rows, weights: Floats, wanted: Rows) -> Floats:
@@ -599,7 +784,9 @@ def references(rated: Examples) -> dict[str, tuple[float, float]]:
     return found
 
 
-def prediction_table(rated: Examples, scores: Floats, lengths: Floats) -> pd.DataFrame:
+def prediction_table(
+    rated: Examples, scores: Floats, in_answers: Floats, lengths: Floats
+) -> pd.DataFrame:
     """One row an utterance and aspect: held-out score beside the experts and the baseline.
 
     Utterances without speech are rows without a score.
@@ -612,6 +799,7 @@ def prediction_table(rated: Examples, scores: Floats, lengths: Floats) -> pd.Dat
         part.insert(2, "target", aspect)
         part.insert(3, "rating", np.nanmedian(experts, axis=1))
         part.insert(4, "score", pd.Series(scores[:, j]).reindex(part.index))
+        part["score_in_answer"] = pd.Series(in_answers[:, j]).reindex(part.index)
         part["score_band"] = score_band(part["score"], adult=part["age_group"] == "adult")
         part["baseline_length"] = pd.Series(lengths[:, j]).reindex(part.index)
         part[[f"expert_{i + 1}" for i in range(experts.shape[1])]] = experts
@@ -637,7 +825,7 @@ def onnx_head(fitted: Fitted, *, targets: int) -> bytes:
     )
     if fitted.encoder is not None:
         graph = mean_of(graph, tuning.graph(fitted.encoder))
-    return bytes(packed(graph).SerializeToString())
+    return bytes(packed(with_voices(graph, fitted.voices)).SerializeToString())
 
 
 def judge(version: Path, data: Path, store: Path) -> list[Judged]:
@@ -650,7 +838,12 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     head = HeadGraph(version / manifest.artifact, threads=config.workers)
     whole = "waveform" in head.reads
     rated = examples(
-        data, store, languages=manifest.validated_languages, whole=whole, workers=config.workers
+        data,
+        store,
+        languages=manifest.validated_languages,
+        whole=whole,
+        workers=config.workers,
+        seed=config.seed,
     )
     everyone = np.arange(len(rated.table))
     points = np.clip(head.points(rated.rows, waveforms=rated.waveforms), 0, 100)

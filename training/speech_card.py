@@ -83,6 +83,7 @@ def card(
     predictions: pd.DataFrame,
     calibration: Calibration,
     robustness: tuple[Robustness, ...],
+    several_voices: tuple[Abstention, ...],
     *,
     facts: Facts,
     head: str,
@@ -130,7 +131,7 @@ def card(
         impact=not_applicable("nobody was selected with this version; groups are compared above"),
         calibration=calibration,
         robustness=robustness,
-        abstention=tuple(_abstention(one_target)),
+        abstention=(*_abstention(one_target), *several_voices),
         explanation=Explanation(
             method="named measures of delivery beside the range of adults in the corpus; the head "
             "reads the encoder's statistics, so a measure is context and not a cause",
@@ -154,6 +155,9 @@ def _rows(aspects: Iterable[str]) -> Iterator[Metric]:
                 yield _metric(kind, target, wanted)
         for kind in ("spearman", "mae", "qwk"):
             yield _metric(kind, target, {})
+        for kind in ("pearson_in_answer", "bias_in_answer"):
+            note = "of the sentence between others of the same person, as in an answer"
+            yield Metric(type=kind, target=target, note=note)
 
 
 def _metric(kind: str, target: str, wanted: dict[str, str]) -> Metric:
@@ -221,8 +225,10 @@ def _architecture(head: str, encoder: str, aspects: Iterable[str]) -> Architectu
     model = next(file for file in config.assets["whisper-base"] if file.name == "model.bin")
     return Architecture(
         description="over each stretch (a sentence, at most 10 s): principal components of mean, "
-        "deviation and change of five layers of Whisper base's encoder, seven measures and ten of "
-        "how clearly the words were heard; Gaussian process mean with a narrow and a wide kernel, "
+        "deviation and change of five layers of Whisper base's encoder, seven measures and 24 of "
+        "how clearly the words were heard (of words, and of tokens by its decoder); learned from "
+        "each utterance alone and between others of its speaker; Gaussian process mean with a "
+        "narrow and a wide kernel, "
         f"noise in proportion to the experts' disagreement; chosen: {head}{_tuned(encoder)}",
         inputs="16 kHz mono speech, level-normalised; FeatureSet speech",
         outputs=f"{', '.join(aspects)} in points of 100, mean over stretches",
@@ -276,7 +282,10 @@ def _limitations() -> Limitations:
             "the score treats that fairly is not known",
             "validity in Mandarin is unknown",
             "an interval covers one utterance's expert median, not a whole interview",
-            "two voices, singing and a whisper are not told from one person's speech",
+            "several voices are told apart where each was recorded by itself, which differ more "
+            "than two people beside one microphone (rows `voices` of Abstention); a voice that "
+            "talks over another widens the interval at most",
+            "music and singing were tried as synthetic sounds only",
             "echo is not measured, so a room widens no interval (row `room` of Worse recordings)",
             "each sentence is scored by itself; pauses between sentences show in the measures, "
             "not in the score; where sentences end is recognised, not known",

@@ -24,6 +24,7 @@ from data.contract import (
     SPEECH,
     SPEECH_LAYERS,
     SPEECH_STATISTICS,
+    TOKEN_MEASURES,
     WORD_MEASURES,
 )
 from data.expression import FaceTracker, expression_measures, expression_series
@@ -53,12 +54,13 @@ def _speech() -> Blocks:
     listener = Listener()
     listening = listener.listen(waveform)
     decoded = Recogniser(listener).decode(listening, expected="en")
-    features = speech_features(listener, listening, decoded)
+    features = speech_features(listening, decoded)
     row = features.rows.mean(axis=0)
     names = [f"layer {layer} {name}" for layer in SPEECH_LAYERS for name in SPEECH_STATISTICS]
     blocks = np.split(row[: len(names) * ENCODER_WIDTH], len(names))
     found = {name: _listed(block[:16]) for name, block in zip(names, blocks, strict=True)}
-    found["words"] = _listed(row[[SPEECH.names.index(column.name) for column in WORD_MEASURES]])
+    for name, columns in (("words", WORD_MEASURES), ("tokens", TOKEN_MEASURES)):
+        found[name] = _listed(row[[SPEECH.names.index(column.name) for column in columns]])
     return found | {
         f"measure {name}": _listed([value])
         for name, value in features.measures.items()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 import configs
 from data.contract import (
-    ENCODER_WIDTH,
     SPEECH,
-    SPEECH_LAYERS,
-    SPEECH_STATISTICS,
+    TOKEN_MEASURES,
     WORD_MEASURES,
     Word,
 )
@@ -19,6 +19,7 @@ from data.recording import open_recording
 from data.speech import (
     SpeechConfig,
     SpeechFeatures,
+    by_stretch,
     filled_pauses_per_minute,
     fundamental_frequency,
     longest_pause,
@@ -26,10 +27,10 @@ from data.speech import (
     sound_of,
     speech_features,
     syllable_nuclei,
+    token_measures,
     word_measures,
-    words_by_stretch,
 )
-from data.transcript import NOTHING, Recogniser
+from data.transcript import NOTHING, Recogniser, Token
 
 RATE = 16_000
 CONFIG = configs.load("speech_measures", SpeechConfig)
@@ -107,7 +108,7 @@ def test_three_ums_in_a_minute_are_three_a_minute():
 
 def test_silence_has_no_measure_at_all(listener):
     silence = Listening(np.zeros(3 * RATE, "f4"), (), ())
-    found = speech_features(listener, silence, NOTHING)
+    found = speech_features(silence, NOTHING)
     assert set(found.measures.values()) == {None}
     assert found.rows.shape == (0, len(SPEECH.columns))
 
@@ -155,7 +156,7 @@ def spoken(shared_data) -> np.ndarray:
 
 def features(whisper: Recogniser, waveform: np.ndarray) -> SpeechFeatures:
     listening = whisper.listener.listen(waveform)
-    return speech_features(whisper.listener, listening, whisper.decode(listening, known="en"))
+    return speech_features(listening, whisper.decode(listening, known="en"))
 
 
 def test_gain_changes_neither_rows_nor_measures(whisper, spoken):
@@ -183,7 +184,7 @@ def test_three_seconds_of_silence_at_the_start_move_only_the_times(whisper, spok
 def test_silence_and_noise_are_not_speech(listener):
     assert listener.listen(np.zeros(5 * RATE, "f4")).segments == ()
     hiss = np.random.default_rng(0).normal(0, 0.001, 5 * RATE).astype("f4")
-    assert speech_features(listener, listener.listen(hiss), NOTHING).rows.shape == (
+    assert speech_features(listener.listen(hiss), NOTHING).rows.shape == (
         0,
         len(SPEECH.columns),
     )
@@ -196,9 +197,12 @@ def said(*placed: tuple[float, float, float]) -> list[Word]:
 
 def test_a_word_belongs_to_the_stretch_its_middle_is_nearest_to():
     words = said((0, 1, 1), (1.8, 2.4, 1), (2.6, 3.4, 1), (9, 9.5, 1))
-    found = words_by_stretch(words, [(0.0, 2.0), (3.0, 5.0)])
-    assert found == [words[:2], words[2:]]
-    assert words_by_stretch([], [(0.0, 2.0)]) == [[]]
+
+    def middle_s(word: Word) -> float:
+        return (word.start_s + word.end_s) / 2
+
+    assert by_stretch(words, [(0.0, 2.0), (3.0, 5.0)], middle_s) == [words[:2], words[2:]]
+    assert by_stretch([], [(0.0, 2.0)], middle_s) == [[]]
 
 
 def test_word_measures_of_known_words():
@@ -226,6 +230,24 @@ def test_a_stretch_without_words_is_one_in_which_none_was_clear():
     assert found["log_language"] == pytest.approx(np.log(0.001))
 
 
+def test_token_measures_of_known_tokens():
+    pairs = [(-0.5, 2.0), (-1.5, 1.0), (-99.0, 3.0)]
+    found = token_measures([Token(1.0, *pair) for pair in pairs])
+    assert list(found) == [column.name for column in TOKEN_MEASURES]
+    sure = np.array([-0.5, -1.5, np.log(0.001)])  # less probable tells nothing more
+    assert found["token_log_probability_mean"] == pytest.approx(sure.mean())
+    assert found["token_log_probability_std"] == pytest.approx(sure.std())
+    assert found["token_log_probability_p50"] == pytest.approx(-1.5)
+    assert found["token_entropy_mean"] == pytest.approx(2)
+    assert found["token_entropy_p90"] == pytest.approx(2.8)
+
+
+def test_a_stretch_without_tokens_is_as_undecided_as_can_be_told():
+    found = token_measures([])
+    assert found["token_log_probability_mean"] == pytest.approx(np.log(0.01))
+    assert (found["token_entropy_p10"], found["token_entropy_std"]) == (6, 0)
+
+
 def test_rows_hold_the_words_of_their_own_stretch(whisper, spoken):
     found = features(whisper, spoken)
     place = SPEECH.names.index("word_rate")
@@ -235,12 +257,11 @@ def test_rows_hold_the_words_of_their_own_stretch(whisper, spoken):
         assert len(part) == pytest.approx(RATE * seconds, abs=2)
 
 
-def test_a_sentence_has_the_same_row_wherever_in_the_answer_it_is_said(whisper, spoken):
-    """Outputs of the encoder tell how far into a window they are; rows must not."""
-    encoded = slice(0, len(SPEECH_LAYERS) * len(SPEECH_STATISTICS) * ENCODER_WIDTH)
-    whole = features(whisper, spoken)
-    assert len(whole.rows) > 2
-    first_s, last_s = whole.stretches[-1]
-    alone = features(whisper, spoken[int((first_s - 0.5) * RATE) : int((last_s + 0.5) * RATE)])
-    difference = np.abs(alone.rows[0, encoded] - whole.rows[-1, encoded]).mean()
-    assert difference < 0.1 * np.abs(whole.rows[-1, encoded]).mean()
+def test_sentences_end_where_they_are_said_to_end(whisper, spoken):
+    listening = whisper.listener.listen(spoken)
+    decoded = whisper.decode(listening, known="en")
+    words_end = speech_features(listening, decoded).stretches
+    never = speech_features(listening, decoded, ends_s=[]).stretches
+    assert len(never) < len(words_end)
+    pauses = [(a[1] + b[0]) / 2 for a, b in pairwise(words_end)]
+    assert speech_features(listening, decoded, ends_s=pauses).stretches == words_end

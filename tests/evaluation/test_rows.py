@@ -137,6 +137,19 @@ def test_a_band_of_scores_has_its_own_width_and_serves_the_scores_inside_it() ->
     assert found.coverage[1].value == pytest.approx(11 / 12)  # but l11, by the others' eleven
 
 
+def test_scores_in_answers_and_pairs_of_raters_have_rows_of_their_own() -> None:
+    table = predictions()
+    table["score_in_answer"] = table["rating"] + 5
+    table.loc[0, "score_in_answer"] = np.nan
+    bias, perfect = (filled(row(f"{kind}_in_answer"), table) for kind in ("bias", "pearson"))
+    assert (bias.value, bias.low, bias.high) == (5, 5, 5)
+    assert bias.n == table.loc[1:, "person"].nunique()
+    assert perfect.value == pytest.approx(1)
+    pairs = filled(row("pearson_of_two_raters"), table)
+    assert pairs.value == pytest.approx(agreement.pearson(table["rater_a"], table["rater_b"]))
+    assert pairs.low <= pairs.value <= pairs.high
+
+
 def test_impact_rows_by_hand() -> None:
     table = pd.DataFrame(
         {

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data.recording import audio_quality
-from training.conditions import CONDITIONS
-from training.robustness import babble
+from training import robustness
+from training.conditions import CONDITIONS, Others
 
 RATE = 16_000
 BY_NAME = {condition.name: condition for condition in CONDITIONS}
@@ -22,11 +22,12 @@ def tone() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def others() -> np.ndarray:
-    return np.random.default_rng(5).normal(0, 0.05, 4 * RATE).astype("f4")
+def others() -> Others:
+    random = np.random.default_rng(5)
+    return Others(*(random.normal(0, 0.05, 4 * RATE).astype("f4") for _ in range(2)))
 
 
-def changed(name: str, waveform: np.ndarray, others: np.ndarray) -> np.ndarray:
+def changed(name: str, waveform: np.ndarray, others: Others) -> np.ndarray:
     found = BY_NAME[name].change(waveform, others, 0)
     assert found.dtype == np.float32
     assert np.abs(found).max() <= 1
@@ -34,12 +35,17 @@ def changed(name: str, waveform: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def test_there_are_the_conditions_that_the_card_promises():
-    assert len(BY_NAME) == len(CONDITIONS) == 15
+    assert len(BY_NAME) == len(CONDITIONS) == 18
     assert sum(condition.codec for condition in CONDITIONS) == 3
 
 
-@pytest.mark.parametrize("kind", ["white noise", "babble"])
-@pytest.mark.parametrize("snr_db", [20, 10, 5])
+@pytest.mark.parametrize(
+    ("kind", "snr_db"),
+    [
+        *((kind, snr_db) for kind in ("white noise", "babble") for snr_db in (20, 10, 5)),
+        *(("another voice", snr_db) for snr_db in (20, 10, 0)),
+    ],
+)
 def test_noise_lies_so_far_below_the_voice(tone, others, kind, snr_db):
     found = changed(f"{kind} {snr_db} dB", tone, others)
     scale = np.dot(found, tone) / np.dot(tone, tone)
@@ -91,8 +97,12 @@ def test_the_same_answer_is_worse_in_the_same_way_again(tone, others):
         np.testing.assert_array_equal(one, two, err_msg=condition.name)
 
 
-def test_babble_is_of_several_people_equally_loud(shared_data):
+def test_babble_is_of_several_people_equally_loud_and_a_talker_is_one_of_them(shared_data):
     audio = sorted((shared_data / "speechocean762" / "audio").rglob("*.*"))[:600:50]
-    found = babble(audio, seconds=4)
+    company = robustness.others(audio, seconds=4)
+    found = company.babble
     assert len(found) == 4 * RATE
     assert 0.01 < np.sqrt(np.mean(found**2)) < 0.1
+    assert len(company.talker) == 4 * RATE
+    assert np.sqrt(np.mean(company.talker**2)) == pytest.approx(0.1, rel=0.5)
+    assert 0.2 < np.corrcoef(found, company.talker)[0, 1] < 0.9

@@ -29,6 +29,7 @@ from training.speech import (
     Fitted,
     Head,
     SpeechRecipe,
+    answers,
     by_utterance,
     examples,
     held_out,
@@ -82,7 +83,7 @@ def built(config, folder, store) -> Built:
 
 @pytest.fixture(scope="module")
 def rated(folder, store) -> Examples:
-    return examples(folder, store, languages=("en",), whole=False, workers=1)
+    return examples(folder, store, languages=("en",), whole=False, workers=1, seed=0)
 
 
 def test_the_card_lacks_only_what_publishing_fills_in(built, added_by_publishing):
@@ -91,15 +92,15 @@ def test_the_card_lacks_only_what_publishing_fills_in(built, added_by_publishing
 
 def test_the_cards_rows_come_out_of_its_predictions_again(built, tmp_path):
     checked = check(write(built, tmp_path / "speech", change="first"))
-    assert {"pearson", "bias", "qwk", "partial_pearson", "icc_2_1", "half_width", "coverage"} <= {
-        row.name for row in checked if row.recomputed is not None
-    }
+    assert {"pearson", "bias", "qwk", "partial_pearson", "icc_2_1", "half_width", "coverage"} | {
+        *("pearson_in_answer", "bias_in_answer", "pearson_of_two_raters")
+    } <= {row.name for row in checked if row.recomputed is not None}
     assert [row for row in checked if row.differences] == []
 
 
 def test_too_few_adults_for_an_interval_are_an_error_and_not_an_interval_of_zero(rated):
     scores = np.full((len(rated.table), len(ASPECTS)), 50.0)
-    few = prediction_table(rated, scores, scores)
+    few = prediction_table(rated, scores, scores, scores)
     few.loc[few["person"] != rated.people[-1], "age_group"] = "child"
     served = Intervals.of(calibration(few, level=0.9))
     with pytest.raises(UndefinedMetric, match="Rate more people"):
@@ -142,6 +143,50 @@ def test_the_published_graph_gives_what_was_learned(learned, rated, tmp_path):
     for rows in (rated.rows, nearby.astype(np.float32)):
         assert head.points(rows).std() > 1
         np.testing.assert_allclose(head.points(rows), learned.points(rows, ()), atol=0.4)
+
+
+def test_the_published_graph_hears_what_was_learned(learned, rated, tmp_path):
+    (tmp_path / "head.onnx").write_bytes(onnx_head(learned, targets=len(ASPECTS)))
+    familiar, voices = HeadGraph(tmp_path / "head.onnx").sounds(rated.rows)
+    exact = learned.voices.familiarity(rated.rows)
+    np.testing.assert_allclose(familiar, exact, rtol=0.05)
+    assert np.median(exact) == pytest.approx(1, abs=0.1)
+    wanted = learned.voices.voices(rated.rows)
+    assert voices.shape == wanted.shape
+    assert np.abs(voices - wanted).mean() < 0.1 * np.abs(wanted).mean()
+
+
+def test_every_utterance_is_also_said_between_others_of_its_person(rated):
+    within = rated.in_answers
+    assert set(within.owner) == set(range(len(rated.table)))
+    people = rated.people[within.owner]
+    for answer in np.unique(within.answer):
+        assert len(set(people[within.answer == answer])) == 1
+    alone = np.bincount(rated.owner, rated.durations_s)
+    beside = np.bincount(within.owner, within.durations_s)
+    assert np.median(np.abs(beside - alone)) < 0.15
+    rows, owner = rated.learned_from(np.array([0, 1]))
+    assert (
+        len(rows)
+        == len(owner)
+        == np.isin(rated.owner, [0, 1]).sum() + np.isin(within.owner, [0, 1]).sum()
+    )
+
+
+def test_answers_are_of_one_person_and_of_all_their_sentences_once():
+    people = np.array(["b"] * 8 + ["a"] * 3)
+    found = answers(people, seed=1)
+    assert sorted(map(len, found)) == [2, 3, 6]
+    assert sorted(np.concatenate(found)) == list(range(11))
+    assert all(len(set(people[rows])) == 1 for rows in found)
+
+
+def test_the_card_says_how_often_answers_are_taken_for_several_voices(built):
+    rows = {row.group: row for row in built.card.abstention if row.column == "voices"}
+    assert set(rows) == {"one person", "two of one gender and age in turn"}
+    assert rows["one person"].n == 14
+    assert built.manifest.voice_limits.min_familiarity > 0.3
+    assert len(built.manifest.voice_limits.max_apart) == 2  # of two and of three sentences
 
 
 def test_ratings_that_experts_disagree_about_are_doubted(rated):
@@ -195,7 +240,7 @@ def test_a_folder_that_states_nothing_is_called_unknown_and_validates_nothing(
 def test_an_utterance_without_speech_is_counted_for_its_group(rated):
     unheard = rated.table.iloc[:1].assign(item="silent", age_group="adult", gender="f")
     scores = np.full((len(rated.table), len(ASPECTS)), 50.0)
-    table = prediction_table(replace(rated, unheard=unheard), scores, scores)
+    table = prediction_table(replace(rated, unheard=unheard), scores, scores, scores)
     rows = {(row.column, row.group): row for row in _abstention(table[table["target"] == "total"])}
     assert rows["all", "everybody"].abstained == rows["gender", "f"].abstained == 1
     assert rows["gender", "m"].abstained == 0
@@ -269,7 +314,7 @@ def test_a_whole_encoder_goes_through_the_recipe_into_the_published_graph(
     version = write(built, tmp_path / "speech", change="another encoder")
     head = HeadGraph(version / built.manifest.artifact)
     assert head.reads == {"features", "waveform"}
-    rated = examples(folder, store, languages=("en",), whole=True, workers=1)
+    rated = examples(folder, store, languages=("en",), whole=True, workers=1, seed=0)
     points = head.points(rated.rows, waveforms=rated.waveforms)
     other = [np.roll(part, 1600) for part in rated.waveforms]
     assert np.abs(head.points(rated.rows, waveforms=other) - points).max() > 1e-4
