@@ -16,6 +16,8 @@ import yaml
 import configs
 from data.contract import Scorecard, Scored, ScoreRequest, UnusableRecording
 from data.jobs import UnknownJob, UnknownQuestion
+from data.recording import open_recording
+from data.speech import speech_features
 from data.weights import JobWeights
 from serving.report import render_report
 
@@ -68,6 +70,37 @@ def test_their_scores_lie_near_what_the_experts_gave(fluent, halting):
         for name, expected in (("fluency", fluency), ("prosody", prosody)):
             score = next(s for s in scored.scorecard.scores if s.name == name)
             assert score.low <= expected <= score.high
+
+
+def test_a_sentence_scores_about_the_same_wherever_in_the_answer_it_is_said(scorer, shared_data):
+    """The encoder's outputs tell how far into a window they are; a score must not."""
+    waveform = open_recording(shared_data / "recordings" / "fluent_man.mp4").waveform
+    version = scorer.versions["speech"]
+
+    def heard(part: np.ndarray) -> tuple[np.ndarray, tuple[tuple[float, float], ...]]:
+        listening = scorer.listener.listen(part)
+        found = speech_features(listening, scorer.recogniser.decode(listening, known="en"))
+        return version.points(found.rows, waveforms=found.waveforms)[:, 0], found.stretches
+
+    within, stretches = heard(waveform)
+    assert len(within) > 5
+    rate, margin_s = 16_000, 0.4
+    alone = [
+        heard(waveform[round((a - margin_s) * rate) : round((b + margin_s) * rate)])[0].mean()
+        for a, b in stretches
+    ]
+    assert abs(np.mean(within - alone)) < 3
+    assert np.abs(within - alone).max() < 15
+
+
+def test_two_people_in_turn_have_no_speech_score(scorer, shared_data, tmp_path, write_media):
+    parts = [
+        open_recording(shared_data / "recordings" / name).waveform[first : first + 18 * 16_000]
+        for name, first in (("fluent_man.mp4", 0), ("halting_woman.mp4", 16_000))
+    ]
+    path = write_media(tmp_path / "two.wav", np.concatenate(parts))
+    found = reasons(scorer.score(path, ENGLISH))
+    assert {found[name] for name in ("fluency", "prosody")} == {"several_voices"}
 
 
 def test_a_scorecard_is_json_that_comes_back_the_same(scored):

@@ -68,6 +68,27 @@ def whispered(voice: Waveform, order: int = 18) -> Waveform:
     return (0.3 * found[: len(voice)] / np.abs(found).max()).astype(np.float32)
 
 
+def sung(voice: Waveform) -> Waveform:
+    """Vowels on the notes of a scale, with vibrato: no one speaks like this."""
+    times = np.arange(8 * RATE) / RATE
+    note = np.array([0, 4, 7, 12, 9, 5, 2, 0, 7, 4])[(times / 0.8).astype(int)]
+    hz = 220 * 2 ** ((note + 0.3 * np.sin(2 * np.pi * 5.5 * times)) / 12)
+    phase = 2 * np.pi * np.cumsum(hz) / RATE
+    source = sum(np.cos(k * phase) * (k * hz < 7500) / k for k in range(1, 30))
+    found = np.zeros(len(times))
+    vowels = [(700, 1220, 2600), (390, 1990, 2550), (300, 2300, 3000), (450, 800, 2830)]
+    size = int(0.45 * RATE)
+    for i, start in enumerate(range(0, len(times), size)):
+        part = source[start : start + size]
+        for hz_of, width in zip(vowels[i % 4], (80, 100, 120), strict=True):
+            pole = np.exp(-np.pi * width / RATE)
+            angle = 2 * np.pi * hz_of / RATE
+            part = lfilter([1 - pole], [1, -2 * pole * np.cos(angle), pole**2], part)
+        rise = np.minimum(np.arange(len(part)), np.arange(len(part))[::-1])
+        found[start : start + size] = part * np.minimum(1, rise / 400)
+    return (0.5 * found / np.abs(found).max()).astype(np.float32)
+
+
 def short(voice: Waveform) -> Waveform:
     """A second of speech in six of near silence."""
     longer = np.random.default_rng(0).normal(0, 1e-4, 6 * RATE)
@@ -82,6 +103,7 @@ def short(voice: Waveform) -> Waveform:
         (narrow, "too_narrow"),
         (clipped, "clipped"),
         (whispered, "whispered"),
+        (sung, "unfamiliar_sound"),
         (short, "too_little_speech"),
     ],
 )

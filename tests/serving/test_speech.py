@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import configs
-from data.contract import SPEECH, Manifest, Quality, Target, Widening
+from data.contract import SPEECH, Manifest, Quality, Target, VoiceLimits, Widening
 from data.speech import SpeechFeatures
 from data.transcript import NOTHING, Decoded
 from serving.models import LoadedVersion
@@ -41,6 +41,10 @@ class Planted:
 
     def points(self, rows: Any, *, waveforms: Any) -> Any:
         return rows[:, :2].astype(float)
+
+    def sounds(self, rows: Any) -> Any:
+        """Familiarity and two axes of voice from the next three columns."""
+        return rows[:, 2].astype(float), rows[:, 3:5].astype(float)
 
 
 def features(points: list[tuple[float, float]], rates: list[float] | None = None) -> SpeechFeatures:
@@ -118,6 +122,32 @@ def test_an_answer_in_a_language_that_was_not_learned_has_no_score() -> None:
     assert {entry.code for entry in found.not_scored} == {"language_not_validated"}
     unbound = replace(ENGLISH, language="zh", language_shares={"zh": 1.0, "en": 0.0})
     assert len(outcome([(60, 60)], spoken=unbound).scores) == 2
+
+
+def sounding(familiar: float, voices: list[float]) -> Outcome:
+    limits = VoiceLimits(min_familiarity=0.6, max_apart=(2.0, 2.5))
+    narrower = Widening(measure="familiarity", below=0.8, factor=1.5)
+    manifest = MANIFEST.model_copy(update={"voice_limits": limits, "widenings": (narrower,)})
+    heard = features([(50, 50)] * len(voices))
+    heard.rows[:, 2], heard.rows[:, 3] = familiar, voices
+    return score_speech(cast(LoadedVersion, Planted(manifest)), heard, ENGLISH, GOOD, CONFIG)
+
+
+def test_sound_unlike_the_speech_it_learned_from_has_measures_and_no_score() -> None:
+    found = sounding(0.5, [0, 0])
+    assert found.scores == ()
+    assert {entry.code for entry in found.not_scored} == {"unfamiliar_sound"}
+    assert found.measures[1].value == 3
+
+
+def test_two_voices_in_turn_have_measures_and_no_score() -> None:
+    assert {entry.code for entry in sounding(1, [0, 4]).not_scored} == {"several_voices"}
+    assert len(sounding(1, [0, 2]).scores) == 2
+
+
+def test_less_familiar_sound_widens_the_interval() -> None:
+    usual, strange = (sounding(familiar, [0, 0]).scores[0] for familiar in (1, 0.7))
+    assert (usual.high - 50, strange.high - 50) == (10, 15)
 
 
 def test_a_poor_signal_widens_the_interval_by_the_largest_factor_that_applies() -> None:
