@@ -394,6 +394,9 @@ TOKEN_MEASURES = tuple(
 )
 """The same, of the pieces that words are written in. Nobody is shown them."""
 
+AMONG_OTHERS = Column("among_others", "1", "1 where the stretch is one of several in its answer")
+"""What stands beside a sentence moves what the encoder makes of it."""
+
 SPEECH_STATISTICS = {
     "mean": "mean",
     "std": "standard deviation",
@@ -418,7 +421,8 @@ SPEECH = FeatureSet(
     )
     + tuple(c for c in SPEECH_MEASURES if c.name not in ("f0_level", "filled_pauses"))
     + WORD_MEASURES
-    + TOKEN_MEASURES,
+    + TOKEN_MEASURES
+    + (AMONG_OTHERS,),
 )
 """One row a stretch. The level of F0 is left out, since it tells a man's voice from a
 woman's; filled pauses, since they need words. An unvoiced stretch has f0_range 0."""

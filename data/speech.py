@@ -20,6 +20,7 @@ from swift_f0 import SwiftF0
 
 import configs
 from data.contract import (
+    AMONG_OTHERS,
     SAMPLE_RATE,
     SPEECH,
     SPEECH_MEASURES,
@@ -178,6 +179,7 @@ def speech_features(
         delivered = measures(inside, sound, config)
         heard = word_measures(words, inside, decoded.language_probability) | token_measures(tokens)
         apart.append(delivered)
+        heard[AMONG_OTHERS.name] = float(len(stretches) > 1)
         rows.append(_row(_layers(window, stretch), {**delivered, **heard}))
     response_s = listening.segments[-1][1] - listening.segments[0][0]
     measured = {
@@ -192,7 +194,9 @@ def speech_features(
 
 
 _NAMES = tuple(column.name for column in SPEECH_MEASURES)
-_MEASURED = {column.name for column in (*SPEECH_MEASURES, *WORD_MEASURES, *TOKEN_MEASURES)}
+_MEASURED = {
+    column.name for column in (*SPEECH_MEASURES, *WORD_MEASURES, *TOKEN_MEASURES, AMONG_OTHERS)
+}
 _ROW_MEASURES = tuple(name for name in SPEECH.names if name in _MEASURED)
 
 
