@@ -50,11 +50,17 @@ class Others:
 
 @dataclass(frozen=True)
 class Condition:
-    """A way to record worse. change : waveform, who else may be heard, seed → waveform."""
+    """A way to record worse.
+
+    change : waveform, who else may be heard, seed → waveform
+    learned : whether versions learn from it too: not where nothing is left of it after the
+        level is normalised and silence is cut, nor where two people speak
+    """
 
     name: str
     change: Callable[[Waveform, Others, int], Waveform]
     codec: bool = False
+    learned: bool = True
 
 
 def _gained(waveform: Waveform, others: Others, seed: int, *, gain_db: float) -> Waveform:
@@ -157,14 +163,17 @@ def encode(waveform: Waveform, path: Path, codec: Codec) -> None:
 
 
 CONDITIONS = (
-    *(Condition(f"gain {g:+d} dB", partial(_gained, gain_db=g)) for g in (12, -12)),
+    *(Condition(f"gain {g:+d} dB", partial(_gained, gain_db=g), learned=False) for g in (12, -12)),
     *(Condition(f"white noise {n} dB", partial(_noisy, snr_db=n)) for n in (20, 10, 5)),
     *(Condition(f"babble {n} dB", partial(_babbling, snr_db=n)) for n in (20, 10, 5)),
-    *(Condition(f"another voice {n} dB", partial(_talked_over, snr_db=n)) for n in (20, 10, 0)),
+    *(
+        Condition(f"another voice {n} dB", partial(_talked_over, snr_db=n), learned=False)
+        for n in (20, 10, 0)
+    ),
     Condition("AMR 12.2 kbit/s", partial(_coded, codec=AMR), codec=True),
     Condition("Opus 16 kbit/s", partial(_coded, codec=OPUS), codec=True),
     Condition("AAC 8 kHz stereo", partial(_coded, codec=AAC), codec=True),
-    Condition("3 s of silence at both ends", _silent_ends),
+    Condition("3 s of silence at both ends", _silent_ends, learned=False),
     Condition("room, 0.4 s", _in_room),
     *(Condition(f"speed {f:.2f}", partial(_at_speed, factor=f)) for f in (0.95, 1.05)),
 )

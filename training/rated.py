@@ -1,8 +1,8 @@
 """Rated utterances and their features: what the speech version is learned from and judged on.
 
-Each utterance is heard twice, by itself as the experts rated it and between others of its
-speaker as in an answer: what stands beside a sentence in a window moves what the encoder
-makes of it.
+Each utterance is heard three times: by itself, as the experts rated it; between others of its
+speaker, as in an answer, for what stands beside a sentence moves what the encoder makes of it;
+and recorded worse, as by a telephone in a room with others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from data.outcomes import BadTable
 from data.recording import Waveform
 from data.speech import SpeechConfig, speech_features
 from data.transcript import Recogniser, TranscriptConfig
-from training import fit
+from training import fit, robustness
 from training.conditions import opened
+from training.robustness import Worse
 from training.tuning import Waveforms
 
 Floats = npt.NDArray[np.float64]
@@ -41,13 +42,31 @@ class Stretches:
     """Pieces of utterances.
 
     rows : (stretches, SPEECH width); owner : (stretches,) row of the table they are of
-    answer : (stretches,) number of the answer that each is a part of
+    answer : (stretches,) number of the recording that each is a part of
     """
 
     rows: npt.NDArray[np.float32]
     owner: Rows
     durations_s: Floats
     answer: Rows
+
+    @classmethod
+    def of(cls, found: Sequence[dict[str, fit.Matrix]], members: Sequence[Rows]) -> Stretches:
+        """Of arrays of recordings; members : rows of the table that each is made of."""
+        counts = [len(arrays["rows"]) for arrays in found]
+        places = [arrays.get("place", np.zeros(n)) for arrays, n in zip(found, counts, strict=True)]
+        empty = np.empty((0, len(SPEECH.columns)))
+        return cls(
+            rows=np.concatenate([empty, *(a["rows"] for a in found)]).astype(np.float32),
+            owner=np.concatenate(
+                [
+                    np.empty(0, np.intp),
+                    *(m[place.astype(int)] for m, place in zip(members, places, strict=True)),
+                ]
+            ),
+            durations_s=np.concatenate([np.empty(0), *(a["durations_s"] for a in found)]),
+            answer=np.repeat(np.arange(len(found)), counts),
+        )
 
 
 @dataclass(frozen=True)
@@ -56,9 +75,8 @@ class Examples:
 
     table : one row an utterance that has speech
     rows : (stretches, SPEECH width); owner : (stretches,) row of `table`
-    in_answers : the same utterances once more, each said between others of the same person.
-        What stands beside a sentence in a window moves what the encoder makes of it, and an
-        answer has several sentences
+    in_answers : the same utterances once more, each said between others of the same person
+    worse : and once more, each recorded worse in one way or other
     waveforms : of each stretch (samples,); none where no encoder is tuned
     measures : (utterances, SPEECH_MEASURES) NaN where there is none
     unheard : rows of utterances in which no speech was found
@@ -72,13 +90,17 @@ class Examples:
     measures: Floats
     unheard: pd.DataFrame
     in_answers: Stretches
+    worse: Stretches
 
-    def learned_from(self, train: Rows) -> tuple[npt.NDArray[np.float32], Rows]:
-        """Rows and owners of all stretches of the utterances `train`, alone and in answers."""
-        parts = ((self.rows, self.owner), (self.in_answers.rows, self.in_answers.owner))
-        used = [np.isin(owner, train) for _, owner in parts]
-        rows = [rows[chosen] for (rows, _), chosen in zip(parts, used, strict=True)]
-        owner = [owner[chosen] for (_, owner), chosen in zip(parts, used, strict=True)]
+    def learned_from(self, train: Rows, *, worse: bool) -> tuple[npt.NDArray[np.float32], Rows]:
+        """Rows and owners of all stretches of the utterances `train`, however they were heard.
+
+        worse : whether recorded worse, too
+        """
+        parts = (self, self.in_answers, *((self.worse,) if worse else ()))
+        used = [np.isin(part.owner, train) for part in parts]
+        rows = [part.rows[chosen] for part, chosen in zip(parts, used, strict=True)]
+        owner = [part.owner[chosen] for part, chosen in zip(parts, used, strict=True)]
         return np.concatenate(rows), np.concatenate(owner)
 
     def waveforms_of(self, stretches: Rows) -> Waveforms:
@@ -117,7 +139,13 @@ class Examples:
 
 
 def examples(
-    folder: Path, store: Path, *, languages: tuple[str, ...], whole: bool, workers: int, seed: int
+    folder: Path,
+    store: Path,
+    *,
+    languages: tuple[str, ...],
+    whole: bool,
+    workers: int,
+    seed: int | None = None,
 ) -> Examples:
     """The rated utterances of a folder that `speechocean762.read` reads, with features (cached).
 
@@ -125,6 +153,7 @@ def examples(
 
     languages : that are spoken; where there is one, it is not told from the sound
     whole : whether waveforms are kept, for an encoder that is tuned
+    seed : of what is learned from beside them as they are; None where nothing is learned
     """
     table = _rated_fully(speechocean762.read(folder))
     hearing = Hearing.of(languages, whole=whole)
@@ -139,11 +168,11 @@ def examples(
     heard = [i for i, arrays in enumerate(found) if len(arrays["rows"])]
     counts = [len(found[i]["rows"]) for i in heard]
     known = table.iloc[heard].reset_index(drop=True)
+    again = Again(known, replace(hearing, whole=False), store, workers)
     return Examples(
         table=known,
-        in_answers=_in_answers(
-            known, replace(hearing, whole=False), store, workers=workers, seed=seed
-        ),
+        in_answers=Stretches.of((), ()) if seed is None else again.in_answers(seed),
+        worse=Stretches.of((), ()) if seed is None else again.worse(),
         rows=np.concatenate([found[i]["rows"] for i in heard]).astype(np.float32),
         waveforms=[part for i in heard for part in parted(found[i])],
         owner=np.repeat(np.arange(len(heard)), counts),
@@ -153,28 +182,41 @@ def examples(
     )
 
 
-def _in_answers(
-    table: pd.DataFrame, hearing: Hearing, store: Path, *, workers: int, seed: int
-) -> Stretches:
-    """Stretches of the utterances of the table, joined to answers (cached)."""
-    paths = speechocean762.paths(table)
-    joined = answers(table["person"].to_numpy(str), seed=seed)
-    found = fit.features(
-        [tuple(paths[i] for i in members) for members in joined],
-        hearing.answer,
-        store=store,
-        identity=f"{hearing.identity} joined by {BETWEEN_S} s",
-        label="the same in answers",
-        workers=workers,
-    )
-    counts = [len(arrays["rows"]) for arrays in found]
-    owners = [m[arrays["place"].astype(int)] for m, arrays in zip(joined, found, strict=True)]
-    return Stretches(
-        rows=np.concatenate([arrays["rows"] for arrays in found]).astype(np.float32),
-        owner=np.concatenate(owners),
-        durations_s=np.concatenate([arrays["durations_s"] for arrays in found]),
-        answer=np.repeat(np.arange(len(found)), counts),
-    )
+@dataclass(frozen=True)
+class Again:
+    """Utterances of a table heard once more in other ways (cached)."""
+
+    table: pd.DataFrame
+    hearing: Hearing
+    store: Path
+    workers: int
+
+    def in_answers(self, seed: int) -> Stretches:
+        """Joined to answers."""
+        paths = speechocean762.paths(self.table)
+        joined = answers(self.table["person"].to_numpy(str), seed=seed)
+        found = fit.features(
+            [tuple(paths[i] for i in members) for members in joined],
+            self.hearing.answer,
+            store=self.store,
+            identity=f"{self.hearing.identity} joined by {BETWEEN_S} s",
+            label="the same in answers",
+            workers=self.workers,
+        )
+        return Stretches.of(found, joined)
+
+    def worse(self) -> Stretches:
+        """Recorded worse."""
+        paths = speechocean762.paths(self.table)
+        found = fit.features(
+            paths,
+            Worse(robustness.others(paths), self.hearing),
+            store=self.store,
+            identity=f"{self.hearing.identity} recorded worse, {robustness.EVERY}",
+            label="the same recorded worse",
+            workers=self.workers,
+        )
+        return Stretches.of(found, [np.array([i]) for i in range(len(paths))])
 
 
 def parted(arrays: dict[str, fit.Matrix]) -> Waveforms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ Segments = Sequence[tuple[float, float]]
 
 MEASURED = ("speech_s", "snr_db", "bandwidth_hz", "clipping_ratio")
 """Fields of Quality by which an utterance is refused or its interval widened."""
+
+EVERY = 40
 
 VOICED = [column.name for column in SPEECH_MEASURES].index("voiced_ratio")
 
@@ -65,6 +68,30 @@ class Scene:
         return arrays | {"quality": np.array(known, dtype=float)}
 
 
+@dataclass(frozen=True)
+class Worse:
+    """An utterance in one condition that is learned from, told by its name.
+
+    No rows where the sound is refused for more than its length.
+    """
+
+    others: Others
+    extract: Callable[[Waveform], tuple[dict[str, fit.Matrix], Segments]]
+
+    def __call__(self, path: Path) -> dict[str, fit.Matrix]:
+        """Arrays of the utterance."""
+        seed = zlib.crc32(path.stem.encode())
+        learned = [condition for condition in CONDITIONS if condition.learned]
+        waveform = learned[seed % len(learned)].change(_sound(path), self.others, seed)
+        arrays, segments = self.extract(waveform)
+        measured = audio_quality(waveform, list(segments))
+        known = {name: measured[name] for name in MEASURED if measured.get(name) is not None}
+        refused = unfit_for_speech(Quality(duration_s=0, **known), voiced_ratio=None)
+        if refused and refused[0] != "too_little_speech":
+            return arrays | {name: arrays[name][:0] for name in ("rows", "durations_s")}
+        return arrays
+
+
 def _sound(path: Path) -> Waveform:
     waveform = opened(path)
     assert waveform is not None, f"{path} has no sound"
@@ -72,7 +99,11 @@ def _sound(path: Path) -> Waveform:
 
 
 def others(paths: Sequence[Path], seconds: float = 30) -> Others:
-    """TALKERS people at once, each from utterances of their own, equally loud; and the first."""
+    """TALKERS people at once, each from utterances of their own, equally loud; and the first.
+
+    Every EVERYth file is used, or more where there are few.
+    """
+    paths = paths[:: max(1, min(EVERY, len(paths) // TALKERS))]
     length = round(seconds * SAMPLE_RATE)
     voices = []
     for first in range(TALKERS):

@@ -227,8 +227,8 @@ def _architecture(head: str, encoder: str, aspects: Iterable[str]) -> Architectu
         description="over each stretch (a sentence, at most 10 s): principal components of mean, "
         "deviation and change of five layers of Whisper base's encoder, seven measures and 24 of "
         "how clearly the words were heard (of words, and of tokens by its decoder); learned from "
-        "each utterance alone and between others of its speaker; Gaussian process mean with a "
-        "narrow and a wide kernel, "
+        "each utterance alone, between others of its speaker and recorded worse; Gaussian process "
+        "mean with a narrow and a wide kernel, "
         f"noise in proportion to the experts' disagreement; chosen: {head}{_tuned(encoder)}",
         inputs="16 kHz mono speech, level-normalised; FeatureSet speech",
         outputs=f"{', '.join(aspects)} in points of 100, mean over stretches",

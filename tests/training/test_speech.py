@@ -179,12 +179,24 @@ def test_every_utterance_is_also_said_between_others_of_its_person(rated):
     alone = np.bincount(rated.owner, rated.durations_s)
     beside = np.bincount(within.owner, within.durations_s)
     assert np.median(np.abs(beside - alone)) < 0.15
-    rows, owner = rated.learned_from(np.array([0, 1]))
+    rows, owner = rated.learned_from(np.array([0, 1]), worse=False)
     assert (
         len(rows)
         == len(owner)
         == np.isin(rated.owner, [0, 1]).sum() + np.isin(within.owner, [0, 1]).sum()
     )
+
+
+def test_every_utterance_is_also_recorded_worse_unless_it_is_refused(rated):
+    learned = np.unique(rated.worse.owner)
+    assert 0.8 * len(rated.table) < len(learned) <= len(rated.table)
+    both = learned[np.isin(learned, rated.owner)]
+    first = {int(i): k for k, i in reversed(list(enumerate(rated.owner)))}
+    again = {int(i): k for k, i in reversed(list(enumerate(rated.worse.owner)))}
+    moved = [np.abs(rated.rows[first[i]] - rated.worse.rows[again[i]]).mean() for i in both]
+    assert min(moved) > 1e-4
+    everything, _ = rated.learned_from(np.arange(len(rated.table)), worse=True)
+    assert len(everything) == len(rated.rows) + len(rated.in_answers.rows) + len(rated.worse.rows)
 
 
 def test_answers_are_of_one_person_and_of_all_their_sentences_once():
