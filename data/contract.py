@@ -458,10 +458,10 @@ class Target(Record):
 class Widening(Record):
     """Intervals are `factor` times as wide where a measure of the signal is below an edge.
 
-    measure : field of Quality, or `familiarity` of the sound
+    measure : field of Quality, or how familiar the sound is to the version
     """
 
-    measure: str
+    measure: Literal["snr_db", "bandwidth_hz", "familiarity"]
     below: float
     factor: float = Field(ge=1)
 
@@ -470,7 +470,7 @@ class VoiceLimits(Record):
     """Beyond them an answer is not one person speaking, as far as a version can tell.
 
     min_familiarity : how like the speech that was learned from it must sound; 1 is usual
-    max_apart : how far its parts may differ, of 2, 3, … stretches; the last holds for more
+    max_apart : how far its parts may differ, of 2, 3, … compared stretches
     """
 
     min_familiarity: float = Field(ge=0)

@@ -12,10 +12,14 @@ import onnxruntime
 Floats = npt.NDArray[np.floating]
 
 
+SOUNDS = ("familiarity", "voice")
+"""Outputs of a head that tells whether one person speaks."""
+
+
 class HeadGraph:
     """Reads features of one answer; loaded once, safe to share between threads.
 
-    reads : names of its inputs
+    reads, gives : names of its inputs and outputs
     """
 
     def __init__(self, file: Path, threads: int = 1) -> None:
@@ -27,6 +31,7 @@ class HeadGraph:
             str(file), options, providers=["CPUExecutionProvider"]
         )
         self.reads = {given.name for given in self._session.get_inputs()}
+        self.gives = {given.name for given in self._session.get_outputs()}
 
     def points(
         self,
@@ -55,7 +60,7 @@ class HeadGraph:
     def sounds(self, features: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """(n,) familiarity and (n, axes) voice of each row, of a head that tells them."""
         rows = {"features": np.asarray(features, np.float32)}
-        familiar, voices = self._session.run(["familiarity", "voice"], rows)
+        familiar, voices = self._session.run(list(SOUNDS), rows)
         return np.asarray(familiar, np.float64), np.asarray(voices, np.float64)
 
     def _run(self, given: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:

@@ -18,7 +18,7 @@ import configs
 from data.assets import AssetUnavailable, cache_folder
 from data.contract import SAMPLE_RATE, Word
 from data.listening import Listener, Listening, ListeningConfig, Window
-from data.transcript import Recogniser, Said, TranscriptConfig, simplified
+from data.transcript import Recogniser, Said, Token, TranscriptConfig, simplified
 
 
 def recogniser(listener: Listener, config: TranscriptConfig | None = None) -> Recogniser:
@@ -107,6 +107,10 @@ class OtherWhisper(Recogniser):
             for window in listening.windows
         )
         return replace(listening, windows=windows)
+
+    def _tokens_of(self, *_: object) -> list[Token]:
+        """None: delivery is judged by the Whisper that listens."""
+        return []
 
     def _encoding(self, listening: Listening, window: Window) -> ctranslate2.StorageView:
         mel = self.listener.mel(listening.waveform, (window.start_s, window.end_s))

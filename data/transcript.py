@@ -66,9 +66,9 @@ class TranscriptConfig(Record):
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of a word.
+    """A piece of a word, or a sign between words.
 
-    time_s : middle of its word
+    time_s : middle of its word or sign
     log_probability : that the recogniser gave it, nats
     entropy : of what might have come in its place, nats
     """
@@ -238,8 +238,19 @@ class Recogniser:
         timings = self.listener.whisper.find_alignment(
             tokenizer, [tokens], window.encoding, frames, MEDIAN_FILTER
         )[0]
+        return Said(_words(timings, window), self._tokens_of(window, tokenizer, tokens, timings))
+
+    def _tokens_of(
+        self,
+        window: Window,
+        tokenizer: Tokenizer,
+        tokens: list[int],
+        timings: list[dict[str, Any]],
+    ) -> list[Token]:
+        """How sure each was, with no hotwords before it: speech is learned without."""
+        prompt = self._prompt(tokenizer, ())
         sure = self.listener.decoder(np.array(window.encoding), prompt, tokens)
-        return Said(_words(timings, window), _tokens(timings, window, *sure))
+        return _tokens(timings, window, *sure)
 
     def _prompt(self, tokenizer: Tokenizer, hotwords: Sequence[str]) -> list[int]:
         start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]

@@ -18,9 +18,13 @@ Floats = npt.NDArray[np.floating]
 LEAST_S = 1.5
 """Shorter stretches hold too few sounds to tell a voice by."""
 
+MOST_STRETCHES = 16
+"""Compared with each other, from all over the answer: of more the two parts that differ most
+differ more, whoever speaks."""
+
 
 def apart(voices: Floats, durations_s: Floats) -> tuple[float, int]:
-    """How far apart the two parts of an answer are that differ most, and its stretches.
+    """How far apart the two parts of an answer are that differ most, and of how many stretches.
 
     The root of what lies between the two, as an analysis of variance counts it. Where a cut
     may lie is told by the axis on which the stretches differ most; 0 for less than two.
@@ -28,9 +32,10 @@ def apart(voices: Floats, durations_s: Floats) -> tuple[float, int]:
     voices : (stretches, axes), of variance 1 within one person; durations_s : (stretches,)
     """
     chosen = np.asarray(voices, float)[np.asarray(durations_s) >= LEAST_S]
-    n = len(chosen)
+    n = min(len(chosen), MOST_STRETCHES)
     if n < 2:
         return 0.0, n
+    chosen = chosen[np.linspace(0, len(chosen) - 1, n).round().astype(int)]
     centred = chosen - chosen.mean(axis=0)
     axis = np.linalg.svd(centred, full_matrices=False)[2][0]
     sums = np.cumsum(centred[np.argsort(centred @ axis)], axis=0)[:-1]
@@ -56,7 +61,7 @@ def no_one_person(
     if familiar is not None and familiar < limits.min_familiarity:
         return (
             "unfamiliar_sound",
-            f"The sound is {familiar:.2f} as like speech as what the version learned from; "
+            f"Likeness to the speech the version learned from is {familiar:.2f}; "
             f"{limits.min_familiarity:.2f} is needed.",
         )
     far, stretches = distance

@@ -58,7 +58,7 @@ def recompute(
     console.print(
         f"{same} rows recomputed the same (every number ± {TOLERANCE:g}), {different} differ. Not "
         f"a function of predictions.csv: {', '.join(open_rows) or 'no row'}; nor are the card's "
-        "prose, its counts of people and its abstentions."
+        "prose, its counts of people, its abstentions and the limits they come from."
     )
     if different:
         raise typer.Exit(1)

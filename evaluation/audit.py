@@ -116,7 +116,7 @@ def _checked_widenings(
     rows = {(row.measure, row.below): row for row in stated}
     again = {(row.measure, row.below): row for row in found}
     for (measure, below), shown, recomputed in _beside(rows, again, ("factor",)):
-        where = {measure: f"below {below:g}"}
+        where = {str(measure): f"below {below:g}"}
         yield Checked(f"widening in {MANIFEST}", "all", where, shown, recomputed)
 
 

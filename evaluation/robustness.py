@@ -10,6 +10,7 @@ The condition `plain` is the recording as it is.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from evaluation.card import Robustness
 
 PLAIN = "plain"
 
-BANDS: dict[str, tuple[float, ...]] = {
+BANDS: dict[Literal["snr_db", "bandwidth_hz", "familiarity"], tuple[float, ...]] = {
     "snr_db": (10.0, 15.0, 20.0, 25.0),
     "bandwidth_hz": (4500.0,),
     "familiarity": (0.75, 0.85),
@@ -65,6 +66,8 @@ def widenings(table: pd.DataFrame, *, level: float) -> tuple[Widening, ...]:
     plain = table[table["condition"] == PLAIN]
     found = []
     for measure, edges in BANDS.items():
+        if measure not in table:  # of an older version
+            continue
         needed = 1.0
         for low, high in reversed(list(zip((-math.inf, *edges), edges, strict=False))):
             inside = table[(table[measure] >= low) & (table[measure] < high)]

@@ -119,7 +119,7 @@ def filled(row: Metric, predictions: pd.DataFrame, intervals: Intervals | None =
     """The row with value, interval, n, baselines and human ceiling from the predictions alone.
 
     What has no value is None, and the note says why.
-    intervals : needed by rows of type `coverage` and `half_width`
+    intervals : needed by rows of types `coverage…` and `half_width`
     Raises KeyError where a column that the row needs is absent.
     """
     chosen = _chosen(predictions, row)
@@ -225,6 +225,13 @@ def _coverage(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str
     return _numbers(found)
 
 
+def _coverage_in_answer(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
+    """As `coverage`, of the score that the response had between others of the same person."""
+    beside = rows.assign(score=rows["score_in_answer"], score_band=rows["score_band_in_answer"])
+    beside = beside.dropna(subset=["score"])
+    return {**_coverage(beside, row, intervals), "n": beside[row.unit].nunique()}
+
+
 def _half_width(rows: pd.DataFrame, row: Metric, intervals: Intervals) -> dict[str, Any]:
     """Rounded up to a hundredth of a point, so that no residual lies on the edge."""
     by, level = rows[row.unit].to_numpy(str), intervals.level
@@ -304,6 +311,7 @@ FORMULAS: Mapping[str, Formula] = {
     **dict.fromkeys(IN_ANSWER, _in_answer),
     **dict.fromkeys(LENGTHS, _length_held_fixed),
     "coverage": _coverage,
+    "coverage_in_answer": _coverage_in_answer,
     "half_width": _half_width,
     "icc_2_1": _icc,
     "icc_2_k": _icc,

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from data.assets import file_sha256
 from data.contract import ContractMismatch, Manifest, ModelVersion
-from data.head import HeadGraph
+from data.head import SOUNDS, HeadGraph
 from data.registry import (
     CARD,
     CARD_MARKDOWN,
@@ -187,4 +187,9 @@ def _manifest(folder: Path, name: str) -> Manifest:
                 f"{name}: {manifest.artifact} has sha256 {got}, its manifest says "
                 f"{manifest.sha256}; the file is not the one that was published."
             )
+    if manifest.voice_limits and not set(SOUNDS) <= HeadGraph(folder / manifest.artifact).gives:
+        raise ContractMismatch(
+            f"{name}: its manifest has voice_limits, but {manifest.artifact} gives no "
+            f"{' and '.join(SOUNDS)}"
+        )
     return manifest

@@ -57,6 +57,13 @@ def test_training_and_serving_get_the_same_points_from_one_head(starters):
     np.testing.assert_allclose(served, trained.clip(0, 100), atol=1e-4)
 
 
+def test_a_head_that_cannot_tell_voices_is_refused_where_its_manifest_says_it_does(state, tmp_path):
+    limits = {"min_familiarity": 0.5, "max_apart": [4.0]}
+    folder = altered(tmp_path, "competency", voice_limits=limits)
+    with pytest.raises(ContractMismatch, match="gives no familiarity and voice"):
+        served(folder, "competency")
+
+
 def test_a_missing_champion_is_named_with_what_to_do(state):
     connect()
     with pytest.raises(ContractMismatch, match=r"no champion of speech.*training starter"):

@@ -1,7 +1,7 @@
-"""The same answer recorded worse: level, noise, codec, silence, room and speed.
+"""The same answer recorded worse: level, noise, other voices, codec, silence, room and speed.
 
-What a version says under each is told in its card, and how poor a signal widens its
-intervals is learned from it.
+What a version says under each is told in its card, how poor a signal widens its intervals is
+learned from it, and versions learn to score under those that leave one person speaking.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ recorder of a mini-program as it is set without a word."""
 
 @dataclass(frozen=True)
 class Others:
-    """Who else may be heard. babble : many at once; talker : one, as long as need be."""
+    """Who else may be heard. babble : many at once; talker : one at a time."""
 
     babble: Waveform
     talker: Waveform
@@ -53,7 +53,7 @@ class Condition:
     """A way to record worse.
 
     change : waveform, who else may be heard, seed → waveform
-    learned : whether versions learn from it too: not where nothing is left of it after the
+    learned : whether versions learn from it too: not where little is left of it after the
         level is normalised and silence is cut, nor where two people speak
     """
 

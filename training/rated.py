@@ -208,11 +208,13 @@ class Again:
     def worse(self) -> Stretches:
         """Recorded worse."""
         paths = speechocean762.paths(self.table)
+        others = robustness.others(paths)
+        made_of = fit.digest(robustness.learned(), others.babble, others.talker)
         found = fit.features(
             paths,
-            Worse(robustness.others(paths), self.hearing),
+            Worse(others, self.hearing),
             store=self.store,
-            identity=f"{self.hearing.identity} recorded worse, {robustness.EVERY}",
+            identity=f"{self.hearing.identity} recorded worse {made_of}",
             label="the same recorded worse",
             workers=self.workers,
         )

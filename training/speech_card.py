@@ -61,7 +61,8 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
         method=f"conformal by speaker: the {level:.0%} quantile of |score − experts' median| of "
         "adults in each third of their scores (low scores err more; of all where a third has too "
         "few people), pooled over folds in which the head never saw the speaker, each speaker "
-        "counting once. Coverage is judged one adult at a time, by the width that the other "
+        "counting once, on sentences by themselves; rows `coverage_in_answer` are of the same said "
+        "between others. Coverage is judged one adult at a time, by the width that the other "
         "adults set; children set none. Where the signal is poor an interval is wider: see Worse "
         "recordings",
         level=level,
@@ -71,9 +72,12 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
             for wanted in (ADULTS, *by_score)
         ),
         coverage=tuple(
-            Metric(type="coverage", target=target, slice=wanted)
+            Metric(type=kind, target=target, slice=wanted)
             for target in aspects
-            for wanted in (*SLICES, *by_score)
+            for kind, wanted in (
+                *(("coverage", wanted) for wanted in (*SLICES, *by_score)),
+                *(("coverage_in_answer", wanted) for wanted in ({}, ADULTS)),
+            )
         ),
     )
     return calibrated(predictions, stated)
@@ -109,7 +113,7 @@ def card(
         metrics=Metrics(
             protocol=f"{protocol}. Baseline length: a line on the log of the number of words, "
             "fitted on the same folds. Ceiling: one expert against the mean of the others",
-            rows=tuple(filled(row, predictions) for row in _rows(aspects)),
+            rows=tuple(filled(row, predictions) for row in _rows(aspects, encoder)),
             length_adjusted=tuple(
                 filled(
                     Metric(
@@ -148,7 +152,11 @@ def _aspects(predictions: pd.DataFrame) -> list[str]:
     return list(predictions["target"].unique())
 
 
-def _rows(aspects: Iterable[str]) -> Iterator[Metric]:
+def _untuned(encoder: str) -> str:
+    return "; without the tuned encoder" if encoder else ""
+
+
+def _rows(aspects: Iterable[str], encoder: str) -> Iterator[Metric]:
     for target in aspects:
         for wanted in SLICES:
             for kind in ("pearson", "bias"):
@@ -157,7 +165,7 @@ def _rows(aspects: Iterable[str]) -> Iterator[Metric]:
             yield _metric(kind, target, {})
         for kind in ("pearson_in_answer", "bias_in_answer"):
             note = "of the sentence between others of the same person, as in an answer"
-            yield Metric(type=kind, target=target, note=note)
+            yield Metric(type=kind, target=target, note=f"{note}{_untuned(encoder)}")
 
 
 def _metric(kind: str, target: str, wanted: dict[str, str]) -> Metric:
@@ -212,6 +220,11 @@ def _intended_use(facts: Facts) -> IntendedUse:
                 rule="language gate",
                 effect="an answer in another language gets no speech score",
             ),
+            Region(
+                region="any",
+                rule="sound gates",
+                effect="no speech score for a whisper, sound unlike speech, or several voices",
+            ),
         ),
     )
 
@@ -226,7 +239,8 @@ def _architecture(head: str, encoder: str, aspects: Iterable[str]) -> Architectu
     return Architecture(
         description="over each stretch (a sentence, at most 10 s): principal components of mean, "
         "deviation and change of five layers of Whisper base's encoder, seven measures and 24 of "
-        "how clearly the words were heard (of words, and of tokens by its decoder); learned from "
+        "how clearly the words were heard (of words, and of tokens by its decoder), and whether "
+        "other sentences stand beside; learned from "
         "each utterance alone, between others of its speaker and recorded worse; Gaussian process "
         "mean with a narrow and a wide kernel, "
         f"noise in proportion to the experts' disagreement; chosen: {head}{_tuned(encoder)}",
@@ -236,7 +250,7 @@ def _architecture(head: str, encoder: str, aspects: Iterable[str]) -> Architectu
             BaseModelUsed(
                 name="Whisper base, CTranslate2, int8",
                 licence="MIT",
-                use="frozen; its encoder, and the words",
+                use="frozen; its encoder, the words, and how sure its decoder is of them",
                 sha256=model.sha256,
             ),
             BaseModelUsed(
@@ -286,11 +300,14 @@ def _limitations() -> Limitations:
             "than two people beside one microphone (rows `voices` of Abstention); a voice that "
             "talks over another widens the interval at most",
             "music and singing were tried as synthetic sounds only",
+            "what is served in an answer is the mean of its sentences; no answer was rated whole",
+            "babble is made of people of the corpus, who are learned from or judged elsewhere; "
+            "worse recordings are of kinds that were learned from, of other people",
             "echo is not measured, so a room widens no interval (row `room` of Worse recordings)",
             "each sentence is scored by itself; pauses between sentences show in the measures, "
             "not in the score; where sentences end is recognised, not known",
         ),
-        trade_offs=("Whisper base at int8 rather than a larger encoder: 2 cores, 8 s for 40 s",),
+        trade_offs=("Whisper base at int8 rather than a larger encoder, for speed on 2 cores",),
         risks=("an accent may be taken for a lack of fluency; compare the groups' tables",),
     )
 

@@ -8,7 +8,7 @@ voices are told apart by linear discriminants between the speakers.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from data.contract import ENCODER_WIDTH, SPEECH_STATISTICS, VoiceLimits
-from data.voices import LEAST_S, apart
+from data.voices import LEAST_S, MOST_STRETCHES, apart
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -32,9 +32,6 @@ COMPONENTS = 150
 AXES = 50
 SHRINKAGE = 0.1
 """Of the covariance within speakers, of whom there are few."""
-
-MOST_STRETCHES = 16
-"""Beyond which the distance to allow grows no more."""
 
 LEAST_OFF = 1e-6
 """Squared distance of a stretch that lies on the components but for rounding."""
@@ -83,13 +80,7 @@ class Voices:
         means = np.stack([projected[places == i].mean(axis=0) for i in range(speakers)])
         within = (projected - means[places]).std(axis=0)
         found = cls(scaler.mean_, scaler.scale_, components, 1.0, axes / within)
-        return cls(
-            scaler.mean_,
-            scaler.scale_,
-            components,
-            float(np.median(1 / found.familiarity(rows))),
-            axes / within,
-        )
+        return replace(found, usual=float(np.median(1 / found.familiarity(rows))))
 
     def _standard(self, rows: npt.NDArray[np.floating]) -> Floats:
         standard: Floats = (rows[:, :COLUMNS] - self.mean) / self.deviation
@@ -167,9 +158,22 @@ class Sounded:
     voices: Floats
     familiar: Floats
 
+    def of(self, chosen: npt.NDArray[np.bool_]) -> Sounded:
+        """The chosen stretches."""
+        return Sounded(
+            self.people[chosen],
+            self.durations_s[chosen],
+            self.voices[chosen],
+            self.familiar[chosen],
+        )
+
 
 def limits(heard: Sounded, *, seed: int) -> VoiceLimits:
-    """What people who were not learned from keep within, but for one answer in two hundred."""
+    """What people who were not learned from keep within.
+
+    Voices but for one draw in two hundred of a person's stretches; of people with few the
+    draws are much alike. Familiarity a tenth beyond the strangest stretch in a thousand.
+    """
     long = heard.durations_s >= LEAST_S
     random = np.random.default_rng(seed)
     people = {
@@ -203,7 +207,9 @@ def mixed(
         others = [
             other
             for other in answers
-            if people[other[0]] != people[rows[0]] and alike[other[0]] == alike[rows[0]]
+            if len(other) > 1
+            and people[other[0]] != people[rows[0]]
+            and alike[other[0]] == alike[rows[0]]
         ]
         if others:
             other = others[int(random.integers(len(others)))]

@@ -113,6 +113,19 @@ def test_a_whisper_of_ones_own_hears_what_the_shared_one_does(listener):
     listening = listener.listen(waveform)
     shared = Recogniser(listener).transcribe(listening, expected="en")
     assert own.transcribe(listening, expected="en").text == shared.text != ""
+    assert own.decode(listening, expected="en").tokens == ()  # delivery is not judged by it
+
+
+def test_windows_worked_on_side_by_side_are_those_one_after_another(listener):
+    waveform = open_recording(SAMPLE).waveform
+    one_by_one = Listener(at_once=1)
+    several, single = (one.listen(waveform) for one in (listener, one_by_one))
+    assert len(several.windows) > 1
+    assert [w.start_s for w in several.windows] == [w.start_s for w in single.windows]
+    for first, second in zip(several.windows, single.windows, strict=True):
+        np.testing.assert_array_equal(first.states, second.states)
+    decoded = [Recogniser(one).decode(several, known="en") for one in (listener, one_by_one)]
+    assert decoded[0] == decoded[1]
 
 
 def test_sense_voice_writes_words_with_times_as_sure_as_its_measured_errors(listener, sense_voice):

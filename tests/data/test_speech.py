@@ -106,7 +106,7 @@ def test_three_ums_in_a_minute_are_three_a_minute():
     assert filled_pauses_per_minute((), 60) is None
 
 
-def test_silence_has_no_measure_at_all(listener):
+def test_silence_has_no_measure_at_all():
     silence = Listening(np.zeros(3 * RATE, "f4"), (), ())
     found = speech_features(silence, NOTHING)
     assert set(found.measures.values()) == {None}

@@ -28,6 +28,16 @@ def test_two_voices_lie_farther_apart_than_one():
     assert apart(both[0], seconds)[1] == 8
 
 
+def test_a_long_answer_of_one_person_is_no_farther_apart():
+    most = max(apart(stretches(16, seed=seed), np.full(16, 3.0))[0] for seed in range(200))
+    for n in (40, 100):
+        long = [apart(stretches(n, seed=seed), np.full(n, 3.0)) for seed in range(200, 240)]
+        assert sum(far > most for far, _ in long) <= 1
+        assert {compared for _, compared in long} == {16}
+    turns = np.concatenate([stretches(30, seed=1), stretches(30, seed=2, centre=1)])
+    assert apart(turns, np.full(60, 3.0))[0] > most
+
+
 def test_the_distance_is_that_of_the_two_means():
     """2 of 4 stretches lie 3 off on one axis: n₁n₂/n · 3² = 9, the root is 3."""
     voices = np.array([[0.0, 0], [3, 0], [0, 0], [3, 0]])
@@ -49,5 +59,5 @@ def test_what_is_not_one_person_has_a_reason():
     assert no_one_person(0.59, (0, 1), LIMITS)[0] == "unfamiliar_sound"
     assert no_one_person(1, (5.1, 2), LIMITS)[0] == "several_voices"
     assert no_one_person(1, (5.9, 3), LIMITS) is None
-    assert no_one_person(1, (6.1, 30), LIMITS)[0] == "several_voices"  # the last holds for more
+    assert no_one_person(1, (6.1, 16), LIMITS)[0] == "several_voices"
     assert no_one_person(1, (99, 5), VoiceLimits(min_familiarity=0, max_apart=())) is None

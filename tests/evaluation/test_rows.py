@@ -145,6 +145,11 @@ def test_scores_in_answers_and_pairs_of_raters_have_rows_of_their_own() -> None:
     assert (bias.value, bias.low, bias.high) == (5, 5, 5)
     assert bias.n == table.loc[1:, "person"].nunique()
     assert perfect.value == pytest.approx(1)
+    table["score_band_in_answer"] = "high"
+    served = Intervals(0.9, {("fluency", "high"): 5.01})
+    assert filled(row("coverage_in_answer"), table, served).value == 1
+    narrower = Intervals(0.9, {("fluency", "high"): 4.99})
+    assert filled(row("coverage_in_answer"), table, narrower).value == 0
     pairs = filled(row("pearson_of_two_raters"), table)
     assert pairs.value == pytest.approx(agreement.pearson(table["rater_a"], table["rater_b"]))
     assert pairs.low <= pairs.value <= pairs.high

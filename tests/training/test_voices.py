@@ -36,13 +36,6 @@ def others(learned) -> Sounded:
     return Sounded(people, seconds, learned.voices(rows), learned.familiarity(rows))
 
 
-def test_one_person_has_variance_one(learned):
-    rows, people = planted(1)
-    voices = learned.voices(rows)
-    means = np.stack([voices[people == person].mean(axis=0) for person in people])
-    np.testing.assert_allclose((voices - means).std(axis=0), 1, rtol=1e-6)
-
-
 def test_people_it_never_heard_are_told_apart(others):
     allowed = limits(others, seed=0)
     assert len(allowed.max_apart) == EACH - 1
