@@ -69,20 +69,23 @@ def whispered(voice: Waveform, order: int = 18) -> Waveform:
 
 
 def sung(voice: Waveform) -> Waveform:
-    """Vowels on the notes of a scale, with vibrato: no one speaks like this."""
-    times = np.arange(8 * RATE) / RATE
-    note = np.array([0, 4, 7, 12, 9, 5, 2, 0, 7, 4])[(times / 0.8).astype(int)]
-    hz = 220 * 2 ** ((note + 0.3 * np.sin(2 * np.pi * 5.5 * times)) / 12)
+    """Vowels on the notes of a scale, with vibrato: hardly any of it is taken for speech."""
+    random, n = np.random.default_rng(0), 8 * RATE
+    hz, at = np.zeros(n), 0
+    while at < n:
+        length = int(random.uniform(0.4, 1.2) * RATE)
+        hz[at : at + length] = 220 * 2 ** (random.choice([0, 2, 4, 5, 7, 9, 12]) / 12)
+        at += length
+    hz = np.convolve(np.pad(hz, 400, mode="edge"), np.ones(800) / 800, "same")[400 : 400 + n]
+    hz *= 2 ** (0.3 / 12 * np.sin(2 * np.pi * 5.5 * np.arange(n) / RATE))
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     source = sum(np.cos(k * phase) * (k * hz < 7500) / k for k in range(1, 30))
-    found = np.zeros(len(times))
     vowels = [(700, 1220, 2600), (390, 1990, 2550), (300, 2300, 3000), (450, 800, 2830)]
-    size = int(0.45 * RATE)
-    for i, start in enumerate(range(0, len(times), size)):
+    found, size = np.zeros(n), int(0.45 * RATE)
+    for start in range(0, n, size):
         part = source[start : start + size]
-        for hz_of, width in zip(vowels[i % 4], (80, 100, 120), strict=True):
-            pole = np.exp(-np.pi * width / RATE)
-            angle = 2 * np.pi * hz_of / RATE
+        for formant, width in zip(vowels[random.integers(4)], (80, 100, 120), strict=True):
+            pole, angle = np.exp(-np.pi * width / RATE), 2 * np.pi * formant / RATE
             part = lfilter([1 - pole], [1, -2 * pole * np.cos(angle), pole**2], part)
         rise = np.minimum(np.arange(len(part)), np.arange(len(part))[::-1])
         found[start : start + size] = part * np.minimum(1, rise / 400)
@@ -103,7 +106,7 @@ def short(voice: Waveform) -> Waveform:
         (narrow, "too_narrow"),
         (clipped, "clipped"),
         (whispered, "whispered"),
-        (sung, "unfamiliar_sound"),
+        (sung, "too_little_speech"),
         (short, "too_little_speech"),
     ],
 )
