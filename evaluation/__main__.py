@@ -22,6 +22,10 @@ def evaluation() -> None:
     """Scorecards and outcomes → evidence."""
 
 
+HEADLINES = ("value", "ratio", "median", "factor", "half_width")
+"""Of a row's numbers the one that is shown where none differs."""
+
+
 @app.command()
 def recompute(
     folder: Annotated[
@@ -42,13 +46,14 @@ def recompute(
         table.add_column(title, overflow="fold")
     for row in rows:
         where = ", ".join(f"{column}={value}" for column, value in row.where.items())
-        shown = row.differences[:1] or ["ratio" if row.name == "impact" else "value"]
+        headline = next((name for name in HEADLINES if name in row.stated), HEADLINES[0])
+        shown = row.differences[0] if row.differences else headline
         table.add_row(
             row.name,
             row.target,
             where or "all",
-            _number(row.stated.get(shown[0])),
-            _number((row.recomputed or {}).get(shown[0])),
+            _number(row.stated.get(shown)),
+            _number((row.recomputed or {}).get(shown)),
             f"[red]{', '.join(row.differences)}[/red]",
         )
     Console().print(table)
