@@ -139,6 +139,19 @@ def search(
     return study
 
 
+def centre(study: optuna.Study, *, best: int) -> dict[str, float]:
+    """Geometric mean of each parameter over the best trials; all must be above zero.
+
+    Where many choices are nearly as good as the best one, which of them wins is chance.
+    """
+    tried = [trial for trial in study.trials if trial.value is not None]
+    chosen = sorted(tried, key=lambda trial: trial.value or 0.0, reverse=True)[:best]
+    return {
+        name: float(np.exp(np.mean([np.log(trial.params[name]) for trial in chosen])))
+        for name in study.best_params
+    }
+
+
 def search_page(study: optuna.Study) -> str:
     """One HTML file that stands alone: the course of a search, and what it turned on."""
     found = study.best_trial

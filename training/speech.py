@@ -364,6 +364,10 @@ def recorded_worse(
     )
 
 
+BEST_TRIALS = 3
+"""Whose centre is the choice. Nested r of fluency and prosody in answers was .863 and .857
+with the best trial, .866 and .861 with the centre of three and the same with that of five."""
+
 SEARCHED = {"inner_folds", "seed", "components", "length_scale", "noise", "measures_weight"}
 """Fields of the recipe that a search depends on: a change of others goes on with it."""
 
@@ -401,7 +405,8 @@ def choose(config: SpeechRecipe, rated: Examples, train: Rows, store: Path, *, n
         store=store,
         seed=config.seed,
     )
-    return Head(**study.best_params)
+    centre = fit.centre(study, best=BEST_TRIALS)
+    return Head(components=round(centre.pop("components")), **centre)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 
-from training.fit import features, search, search_page
+from training.fit import centre, features, search, search_page
 from training.publish import tracked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,3 +255,13 @@ def test_a_search_inside_a_run_leaves_a_page_that_shows_it(
 def test_a_search_of_one_value_has_a_page_without_what_it_turned_on(tmp_path: Path) -> None:
     flat = search("flat", lambda trial: 0 * parabola(trial), trials=2, store=tmp_path)
     assert search_page(flat).count("<svg") == 1
+
+
+def test_the_centre_of_the_best_trials_is_their_geometric_mean():
+    study = optuna.create_study(direction="maximize")
+    space = {"noise": optuna.distributions.FloatDistribution(0.01, 10)}
+    for noise, value in ((0.1, 0.8), (0.4, 0.9), (9.0, 0.1)):
+        trial = optuna.trial.create_trial(params={"noise": noise}, distributions=space, value=value)
+        study.add_trial(trial)
+    assert centre(study, best=1) == pytest.approx({"noise": 0.4})
+    assert centre(study, best=2) == pytest.approx({"noise": 0.2})
