@@ -531,8 +531,14 @@ def test_the_trace_of_the_caller_is_kept_and_the_log_is_json(
     answer = client.get("/healthz", headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
     assert answer.headers["x-trace-id"] == trace
     asked = client.get("/v1/models").headers["x-trace-id"]
-    lines = [json.loads(line) for line in served.log.read_text().splitlines() if line[0] == "{"]
-    (line,) = [line for line in lines if line.get("trace_id") == asked]
+
+    def logged() -> list[dict[str, Any]]:
+        lines = [line for line in served.log.read_text().splitlines(True) if line[0] == "{"]
+        found = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [line for line in found if line.get("trace_id") == asked]
+
+    until(lambda: logged() != [])  # the line may come after the answer
+    (line,) = logged()
     assert (line["route"], line["status"]) == ("/v1/models", 200)
 
 
