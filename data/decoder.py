@@ -15,7 +15,15 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from data.encoder import Floats, Graph, Precision, Weights, graph_file, read_tensors
+from data.encoder import (
+    Floats,
+    Graph,
+    Precision,
+    Weights,
+    graph_file,
+    read_layers,
+    read_tensors,
+)
 
 GRAPH = 1
 """Bump when other graphs are built from the same weights: they are kept between runs."""
@@ -112,32 +120,5 @@ def read_weights(folder: Path) -> Weights:
         "layer_norm.weight": tensors["layer_norm/gamma"],
         "layer_norm.bias": tensors["layer_norm/beta"],
     }
-    for i in range(sum(name.endswith("ffn/linear_0/weight") for name in tensors)):
-        theirs, ours = f"layer_{i}", f"layers.{i}"
-        for part in ("weight", "bias"):
-            joint = np.split(tensors[f"{theirs}/self_attention/linear_0/{part}"], 3)
-            query = tensors[f"{theirs}/attention/linear_0/{part}"]
-            heard = np.split(tensors[f"{theirs}/attention/linear_1/{part}"], 2)
-            for name, own, other in zip("qkv", joint, (query, *heard), strict=True):
-                if (name, part) != ("k", "bias"):  # CTranslate2 keeps zeros
-                    found[f"{ours}.self_attn.{name}_proj.{part}"] = own
-                    found[f"{ours}.encoder_attn.{name}_proj.{part}"] = other
-            for a, b in _LINEAR.items():
-                found[f"{ours}.{b}.{part}"] = tensors[f"{theirs}/{a}/{part}"]
-        for a, b in _NORMS.items():
-            found[f"{ours}.{b}.weight"] = tensors[f"{theirs}/{a}/gamma"]
-            found[f"{ours}.{b}.bias"] = tensors[f"{theirs}/{a}/beta"]
+    found |= read_layers(tensors, {"self_attention": "self_attn", "attention": "encoder_attn"})
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in found.items()}
-
-
-_LINEAR = {
-    "self_attention/linear_1": "self_attn.out_proj",
-    "attention/linear_2": "encoder_attn.out_proj",
-    "ffn/linear_0": "fc1",
-    "ffn/linear_1": "fc2",
-}
-_NORMS = {
-    "self_attention/layer_norm": "self_attn_layer_norm",
-    "attention/layer_norm": "encoder_attn_layer_norm",
-    "ffn/layer_norm": "final_layer_norm",
-}

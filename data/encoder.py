@@ -87,31 +87,35 @@ def read_weights(folder: Path) -> Weights:
         "layer_norm.weight": tensors["layer_norm/gamma"],
         "layer_norm.bias": tensors["layer_norm/beta"],
     }
-    for i in range(sum(name.endswith("ffn/linear_0/weight") for name in tensors)):
-        theirs, ours = f"layer_{i}", f"layers.{i}"
-        joint = np.split(tensors[f"{theirs}/self_attention/linear_0/weight"], 3)
-        biases = np.split(tensors[f"{theirs}/self_attention/linear_0/bias"], 3)
-        for name, weight, bias in zip("qkv", joint, biases, strict=True):
-            found[f"{ours}.self_attn.{name}_proj.weight"] = weight
-            if name != "k":  # Whisper's keys have none: CTranslate2 keeps zeros
-                found[f"{ours}.self_attn.{name}_proj.bias"] = bias
-        for a, b in _LAYER.items():
-            for theirs_part, our_part in _PARTS[b.endswith("norm")].items():
-                found[f"{ours}.{b}.{our_part}"] = tensors[f"{theirs}/{a}/{theirs_part}"]
+    found |= read_layers(tensors, {"self_attention": "self_attn"})
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in found.items()}
 
 
-_LAYER = {
-    "self_attention/layer_norm": "self_attn_layer_norm",
-    "self_attention/linear_1": "self_attn.out_proj",
-    "ffn/layer_norm": "final_layer_norm",
-    "ffn/linear_0": "fc1",
-    "ffn/linear_1": "fc2",
-}
-_PARTS = (
-    {"weight": "weight", "bias": "bias"},
-    {"gamma": "weight", "beta": "bias"},
-)
+def read_layers(
+    tensors: dict[str, npt.NDArray[Any]], attentions: dict[str, str]
+) -> dict[str, npt.NDArray[Any]]:
+    """Weights of all layers under Hugging Face's names. attentions : CTranslate2's name → theirs"""
+    found = {}
+    for i in range(sum(name.endswith("ffn/linear_0/weight") for name in tensors)):
+        theirs, ours = f"layer_{i}", f"layers.{i}"
+        norms = {"ffn": "final_layer_norm", **{a: f"{b}_layer_norm" for a, b in attentions.items()}}
+        for a, b in norms.items():
+            found[f"{ours}.{b}.weight"] = tensors[f"{theirs}/{a}/layer_norm/gamma"]
+            found[f"{ours}.{b}.bias"] = tensors[f"{theirs}/{a}/layer_norm/beta"]
+        for part in ("weight", "bias"):
+            for k, b in enumerate(("fc1", "fc2")):
+                found[f"{ours}.{b}.{part}"] = tensors[f"{theirs}/ffn/linear_{k}/{part}"]
+            for a, b in attentions.items():
+                stem = f"{theirs}/{a}/linear_"
+                names = sorted(n for n in tensors if n.startswith(stem) and n.endswith(part))
+                *read, out = (tensors[name] for name in names)
+                found[f"{ours}.{b}.out_proj.{part}"] = out
+                # Queries, keys and values are one matrix, or the queries are apart.
+                for letter, values in zip("qkv", np.split(np.concatenate(read), 3), strict=True):
+                    if (letter, part) != ("k", "bias"):  # Whisper's keys have none: zeros are kept
+                        found[f"{ours}.{b}.{letter}_proj.{part}"] = values
+    return found
+
 
 _TYPES: dict[int, Any] = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 

@@ -144,7 +144,7 @@ class Listener:
         normalised = (waveform * gain).astype(np.float32)
         segments = self._segments(normalised)
         stretches = cut_at_pauses(segments, longest_s=self.config.window_s)
-        windows = self.each(lambda stretch: self.window(normalised, stretch), stretches)
+        windows = self.each(lambda stretch: self._window(normalised, stretch), stretches)
         return Listening(normalised, segments, tuple(windows))
 
     def _segments(self, waveform: Waveform) -> tuple[Segment, ...]:
@@ -164,7 +164,7 @@ class Listener:
         mel = self.whisper.feature_extractor(np.concatenate([piece, silence]), padding=0)
         return np.ascontiguousarray(mel[:, : mel.shape[1] // 2 * 2])
 
-    def window(self, waveform: Waveform, stretch: Segment) -> Window:
+    def _window(self, waveform: Waveform, stretch: Segment) -> Window:
         """The stretch of a level-normalised waveform with a margin around it, encoded alone."""
         margin_s, last_s = self.config.margin_s, len(waveform) / SAMPLE_RATE
         start_s = max(0.0, stretch[0] - margin_s)

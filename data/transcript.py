@@ -249,8 +249,15 @@ class Recogniser:
     ) -> list[Token]:
         """How sure each was, with no hotwords before it: speech is learned without."""
         prompt = self._prompt(tokenizer, ())
-        sure = self.listener.decoder(np.array(window.encoding), prompt, tokens)
-        return _tokens(timings, window, *sure)
+        likely, undecided = self.listener.decoder(np.array(window.encoding), prompt, tokens)
+        times_s = [
+            min(window.start_s + (float(timing["start"]) + float(timing["end"])) / 2, window.end_s)
+            for timing in timings
+            for _ in timing["tokens"]
+        ]
+        # Bytes at the end that make no whole character have no time.
+        found = zip(times_s, likely.tolist(), undecided.tolist(), strict=False)
+        return [Token(*token) for token in found]
 
     def _prompt(self, tokenizer: Tokenizer, hotwords: Sequence[str]) -> list[int]:
         start = [*tokenizer.sot_sequence, tokenizer.no_timestamps]
@@ -387,23 +394,6 @@ def _words(timings: list[dict[str, Any]], window: Window) -> list[Word]:
     if words and not words[0].text.startswith(" ") and re.match(r"[A-Za-z]", words[0].text):
         words[0] = words[0].model_copy(update={"text": " " + words[0].text})
     return words
-
-
-def _tokens(
-    timings: list[dict[str, Any]],
-    window: Window,
-    log_probabilities: npt.NDArray[np.float32],
-    entropies: npt.NDArray[np.float32],
-) -> list[Token]:
-    """Pieces of the words in the recording's time."""
-    times_s = [
-        min(window.start_s + (float(timing["start"]) + float(timing["end"])) / 2, window.end_s)
-        for timing in timings
-        for _ in timing["tokens"]
-    ]
-    # Bytes at the end that make no whole character have no time.
-    found = zip(times_s, log_probabilities.tolist(), entropies.tolist(), strict=False)
-    return [Token(*token) for token in found]
 
 
 def simplified(texts: Sequence[str]) -> list[str]:

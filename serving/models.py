@@ -86,6 +86,14 @@ class LoadedVersion:
         """(n, targets) in points of 100, cut to the scale; of what, see `HeadGraph.points`."""
         return np.clip(self._head.points(features, mask=mask, waveforms=waveforms), 0, 100)
 
+    def check_sounds(self) -> None:
+        """Raises ContractMismatch where the head cannot tell what the manifest has limits of."""
+        if self.manifest.voice_limits and not set(SOUNDS) <= self._head.gives:
+            raise ContractMismatch(
+                f"{self.name}: its manifest has voice_limits, but {self.manifest.artifact} gives "
+                f"no {' and '.join(SOUNDS)}"
+            )
+
     def sounds(
         self, features: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -145,6 +153,7 @@ def _load(client: MlflowClient, name: str, version: str | None = None) -> Loaded
     try:
         folder = _downloaded(client, str(found.source), copy)
         loaded = LoadedVersion(name, str(found.version), folder, _manifest(folder, name))
+        loaded.check_sounds()
     except BaseException:
         shutil.rmtree(copy, ignore_errors=True)
         raise
@@ -187,9 +196,4 @@ def _manifest(folder: Path, name: str) -> Manifest:
                 f"{name}: {manifest.artifact} has sha256 {got}, its manifest says "
                 f"{manifest.sha256}; the file is not the one that was published."
             )
-    if manifest.voice_limits and not set(SOUNDS) <= HeadGraph(folder / manifest.artifact).gives:
-        raise ContractMismatch(
-            f"{name}: its manifest has voice_limits, but {manifest.artifact} gives no "
-            f"{' and '.join(SOUNDS)}"
-        )
     return manifest

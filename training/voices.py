@@ -71,10 +71,8 @@ class Voices:
         pca = PCA(k, svd_solver="randomized", random_state=0).fit(standard)
         components = pca.components_.T
         reduced = standard @ components
-        discriminants = LinearDiscriminantAnalysis(
-            solver="eigen", shrinkage=SHRINKAGE, n_components=min(AXES, k, speakers - 1)
-        ).fit(reduced, people)
-        axes = discriminants.scalings_[:, : min(AXES, k, speakers - 1)]
+        discriminants = LinearDiscriminantAnalysis(solver="eigen", shrinkage=SHRINKAGE)
+        axes = discriminants.fit(reduced, people).scalings_[:, : min(AXES, k, speakers - 1)]
         places = np.unique(people, return_inverse=True)[1]
         projected = reduced @ axes
         means = np.stack([projected[places == i].mean(axis=0) for i in range(speakers)])
