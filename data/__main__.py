@@ -87,13 +87,14 @@ def _speech(
 
 
 def _expression(recording: Recording, quality: Quality) -> tuple[Quality, Measured]:
-    from data import expression
+    from data import expression, face
+    from data.watching import expression_series
 
     if recording.video_problem:
         return quality, {"problem": recording.video_problem}
-    config = configs.load("expression_measures", expression.ExpressionConfig)
-    with expression.FaceTracker(config) as tracker:
-        series = expression.expression_series(recording.frames(config.quick_rate_hz), tracker)
+    config = configs.load("expression_measures", face.ExpressionConfig)
+    with face.FaceTracker(config) as tracker:
+        series = expression_series(recording.frames(config.quick_rate_hz), tracker)
     quality = expression.with_face_quality(quality, series)
     if problem := expression.expression_problem(series, config):
         return quality, {"problem": problem}

@@ -301,6 +301,8 @@ class KeyFrame(Record):
     """A still that shows a measured moment. jpeg is base64.
 
     It shows a face, so it is kept shorter than the rest: `key_frame_days` of the policy.
+
+    outlines : part of the face -> its landmarks, (x, y) in shares of the picture
     """
 
     time_s: float
@@ -308,6 +310,7 @@ class KeyFrame(Record):
     value: float
     unit: str
     jpeg: str
+    outlines: dict[str, tuple[tuple[float, float], ...]] = {}
 
 
 class Curve(Record):
@@ -528,7 +531,7 @@ CAMERA_ANGLE_MEANING = "angle between gaze (head and eyes together) and the line
 
 EXPRESSION = FeatureSet(
     "expression",
-    1,
+    2,
     (
         Column("smile", "1", "mouth corners pulled up and out, mean of left and right"),
         Column("mouth_corners_down", "1", "mouth corners pulled down"),

@@ -1,301 +1,23 @@
-"""Video frames → observable behaviour of the face over time, its measures and key frames.
+"""The face over time → its measures, what the picture allows, and the curves of the report.
 
-Only what can be seen is measured: smile, gaze toward the camera, turns of the head.
-Nothing here names or infers a feeling. One pass reads the frames, finds the faces
-and keeps the few stills that may become key frames.
+Observable behaviour only: smile, gaze toward the camera, turns of the head. What a series
+is made from stands in data/watching.py, what one picture shows in data/face.py.
 """
 
 from __future__ import annotations
 
-import base64
-import os
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
-import cv2
-import mediapipe as mp
 import numpy as np
 import numpy.typing as npt
-from mediapipe.tasks.python import BaseOptions, vision
-from pydantic import Field
 from scipy.signal import find_peaks, peak_widths
 
-import configs
-from data.assets import fetch
-from data.contract import (
-    EXPRESSION,
-    EXPRESSION_MEASURES,
-    ContractMismatch,
-    Curve,
-    KeyFrame,
-    Quality,
-    Record,
-)
-from data.recording import Frame
+from data.contract import EXPRESSION, EXPRESSION_MEASURES, ContractMismatch, Curve, Quality
+from data.face import BLENDSHAPES, ExpressionConfig
 
 Floats = npt.NDArray[np.float64]
-Image = npt.NDArray[np.uint8]
-
-
-class ExpressionConfig(Record):
-    """configs/expression_measures.yaml."""
-
-    rate_hz: float = Field(gt=0)
-    quick_rate_hz: float = Field(gt=0, description="ask a recording for frames at this rate")
-    mean_rate_hz: float = Field(gt=0)
-    quick_change: float = Field(gt=0)
-    max_gap_s: float = Field(gt=0)
-    smile_at: float = Field(gt=0, lt=1)
-    gaze_side_deg: float = Field(gt=0, lt=90)
-    gaze_height_deg: float = Field(gt=0, lt=90)
-    eye_range_deg: float = Field(gt=0, lt=90)
-    blink_aperture: float = Field(gt=0, lt=1)
-    blink_max_s: float = Field(gt=0)
-    blink_side_deg: float = Field(gt=0, lt=90)
-    blink_min_rate_hz: float = Field(gt=0)
-    max_missed_share: float = Field(ge=0, le=1)
-    nod_deg: float = Field(gt=0)
-    nod_max_s: float = Field(gt=0)
-    shake_deg: float = Field(gt=0)
-    shake_max_s: float = Field(gt=0)
-    movement_at_deg_s: float = Field(gt=0)
-    min_face_s: float = Field(gt=0)
-    min_one_face_share: float = Field(ge=0, le=1)
-    several_share: float = Field(ge=0, le=1)
-    min_face_pixels: float = Field(ge=0)
-    dark_below: float = Field(ge=0, le=1)
-    key_frame_width: int = Field(gt=0, le=320)
-    key_frame_quality: int = Field(ge=1, le=95)
-    key_frames_apart_s: float = Field(ge=0)
-
-
-# --- one frame ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Look:
-    """What one frame shows.
-
-    faces : 0, 1, or 2 for two and more
-    values : (EXPRESSION width,) of the face; NaN where not exactly one face
-    box : (left, top, right, bottom) of the first face in shares of the picture
-    """
-
-    faces: int
-    values: Floats
-    box: tuple[float, float, float, float] | None = None
-
-
-class FaceTracker:
-    """MediaPipe's face landmarker; one per worker, used as a context manager.
-
-    Pictures are looked at one by one. In video mode with two faces the landmarker
-    gives the same values to the last bit at the same cost (it looks for the second
-    face in every frame), but would carry its state from one recording to the next;
-    with one face it costs a fifth less, and loses fast turns of the head.
-    Calls are serialised: the landmarker is not safe to share between threads.
-    """
-
-    def __init__(self, config: ExpressionConfig | None = None) -> None:
-        """Load the model, fetching it first where the machine has not got it (a second)."""
-        self.config = config or configs.load("expression_measures", ExpressionConfig)
-        options = vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(fetch("face_landmarker.task"))),
-            running_mode=vision.RunningMode.IMAGE,
-            num_faces=2,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-        self._lock = threading.Lock()
-        with _native_stderr_silenced():
-            self._landmarker = vision.FaceLandmarker.create_from_options(options)
-            self._detect(np.zeros((64, 64, 3), np.uint8))
-
-    def __enter__(self) -> Self:
-        """The tracker."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close it."""
-        self.close()
-
-    def close(self) -> None:
-        """Give the native memory back; the tracker cannot be used afterwards."""
-        self._landmarker.close()
-
-    def look(self, image: Image) -> Look:
-        """image : (height, width, 3) uint8 RGB.
-
-        A face smaller than a seventh of the picture's width escapes the detector, so
-        a picture without a face is searched again in overlapping parts.
-        """
-        height, width = image.shape[:2]
-        for left, top, side_x, side_y in ((0, 0, width, height), *_parts(width, height)):
-            found = self._detect(image[top : top + side_y, left : left + side_x])
-            if found.face_landmarks:
-                scale, corner = (side_x, side_y, side_x), (left, top, 0)
-                faces = [_positions(face, scale) + corner for face in found.face_landmarks]
-                return self._described(found, faces, (width, height))
-        return Look(0, _NOTHING)
-
-    def _described(self, found: Any, faces: list[Floats], size: tuple[int, int]) -> Look:
-        """faces : landmarks in pixels of the whole picture of that (width, height)."""
-        box = _box(faces[0], size)
-        if len(faces) > 1:
-            return Look(2, _NOTHING, box)
-        blendshapes = {shape.category_name: shape.score for shape in found.face_blendshapes[0]}
-        pose = np.asarray(found.facial_transformation_matrixes[0])
-        columns = {
-            **_movements(blendshapes),
-            **_apertures(faces[0]),
-            **_directions(pose, blendshapes, self.config.eye_range_deg),
-            "face_x": (box[0] + box[2]) / 2,
-            "face_y": (box[1] + box[3]) / 2,
-            "face_height": box[3] - box[1],
-        }
-        return Look(1, np.array([columns[name] for name in EXPRESSION.names]), box)
-
-    def _detect(self, image: Image) -> Any:
-        picture = mp.Image(image_format=mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
-        with self._lock:
-            return self._landmarker.detect(picture)
-
-
-_NOTHING = np.full(len(EXPRESSION.columns), np.nan)
-
-BLENDSHAPES = {
-    "smile": ("mouthSmileLeft", "mouthSmileRight"),
-    "mouth_corners_down": ("mouthFrownLeft", "mouthFrownRight"),
-    "mouth_press": ("mouthPressLeft", "mouthPressRight"),
-    "mouth_pucker": ("mouthPucker",),
-    "mouth_stretch": ("mouthStretchLeft", "mouthStretchRight"),
-    "upper_lip_raise": ("mouthUpperUpLeft", "mouthUpperUpRight"),
-    "lower_lip_down": ("mouthLowerDownLeft", "mouthLowerDownRight"),
-    "jaw_open": ("jawOpen",),
-    "brow_raise": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
-    "brow_lower": ("browDownLeft", "browDownRight"),
-    "eye_squint": ("eyeSquintLeft", "eyeSquintRight"),
-    "eye_wide": ("eyeWideLeft", "eyeWideRight"),
-    "eye_closure": ("eyeBlinkLeft", "eyeBlinkRight"),
-}
-"""Column -> the blendshapes it is the mean of."""
-
-UNUSED_BLENDSHAPES = (
-    *("_neutral", "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "jawForward"),
-    *("noseSneerLeft", "noseSneerRight"),
-)
-"""Stayed below 0.005 in every frame of the real recordings: they carry nothing."""
-
-# Landmarks of the 478-point mesh: (upper, lower, one corner, other corner).
-_MOUTH = (13, 14, 78, 308)
-_EYES = ((159, 145, 33, 133), (386, 374, 362, 263))
-
-
-def _movements(blendshapes: dict[str, float]) -> dict[str, float]:
-    return {
-        column: sum(blendshapes[name] for name in names) / len(names)
-        for column, names in BLENDSHAPES.items()
-    }
-
-
-def _positions(face: Any, scale: tuple[int, int, int]) -> Floats:
-    """(478, 3) in pixels; depth is in the scale of the width, as the model gives it."""
-    return np.array([(p.x, p.y, p.z) for p in face]) * scale
-
-
-def _parts(width: int, height: int) -> list[tuple[int, int, int, int]]:
-    """(left, top, width, height) of overlapping squares half as wide as the picture.
-
-    From the middle outward: a candidate rarely sits at the edge.
-    """
-    side = min(max(width, height) // 2, width, height)
-    corners = [(x, y) for x in _steps(width, side) for y in _steps(height, side)]
-    middle = ((width - side) / 2, (height - side) / 2)
-    corners.sort(key=lambda corner: np.hypot(corner[0] - middle[0], corner[1] - middle[1]))
-    return [(left, top, side, side) for left, top in corners]
-
-
-def _steps(length: int, side: int) -> list[int]:
-    """Starts of stretches of `side` that cover `length`, each overlapping the next by half."""
-    count = 1 + int(np.ceil((length - side) / (side / 2)))
-    return [int(start) for start in np.linspace(0, length - side, count)]
-
-
-def _box(points: Floats, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    left, top = points[:, :2].min(axis=0) / size
-    right, bottom = points[:, :2].max(axis=0) / size
-    return float(left), float(top), float(right), float(bottom)
-
-
-def _apertures(points: Floats) -> dict[str, float]:
-    def opening(upper: int, lower: int, corner: int, other: int) -> float:
-        gap = np.linalg.norm(points[upper] - points[lower])
-        return float(gap / max(float(np.linalg.norm(points[corner] - points[other])), 1e-6))
-
-    eyes = [opening(*eye) for eye in _EYES]
-    return {"mouth_opening": opening(*_MOUTH), "eye_aperture": sum(eyes) / len(eyes)}
-
-
-def _directions(
-    pose: Floats, blendshapes: dict[str, float], eye_range_deg: float
-) -> dict[str, float]:
-    """Head and gaze away from the camera, in degrees.
-
-    pose : (4, 4), rotation and place of the face: x right, y up, z toward the viewer.
-    Its rotation follows from how the face looks, wherever in the picture it is: a
-    photograph moved sideways by a fifth of the picture keeps its angles within 3°.
-    """
-    forward = pose[:3, 2]
-    head_yaw, head_pitch = _yaw(forward), _pitch(forward)
-    mean = _look_means(blendshapes)
-    gaze_yaw = head_yaw + eye_range_deg * mean["right"]
-    gaze_pitch = head_pitch + eye_range_deg * mean["up"]
-    return {
-        "head_yaw": head_yaw,
-        "head_pitch": head_pitch,
-        "head_roll": float(np.degrees(np.arctan2(pose[1, 0], pose[1, 1]))),
-        "gaze_yaw": gaze_yaw,
-        "gaze_pitch": gaze_pitch,
-        "camera_angle": float(np.hypot(gaze_yaw, gaze_pitch)),
-    }
-
-
-def _look_means(shape: dict[str, float]) -> dict[str, float]:
-    """Turn of the eyes, -1 to 1, toward the image's right (the person's left) and up."""
-    left_eye = shape["eyeLookOutLeft"] - shape["eyeLookInLeft"]
-    right_eye = shape["eyeLookInRight"] - shape["eyeLookOutRight"]
-    up = shape["eyeLookUpLeft"] + shape["eyeLookUpRight"]
-    down = shape["eyeLookDownLeft"] + shape["eyeLookDownRight"]
-    return {"right": (left_eye + right_eye) / 2, "up": (up - down) / 2}
-
-
-def _yaw(direction: Floats) -> float:
-    return float(np.degrees(np.arctan2(direction[0], direction[2])))
-
-
-def _pitch(direction: Floats) -> float:
-    return float(np.degrees(np.arcsin(direction[1] / np.linalg.norm(direction))))
-
-
-@contextmanager
-def _native_stderr_silenced() -> Iterator[None]:
-    """MediaPipe writes notices to file descriptor 2 before any log level can be set."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-# --- over time -----------------------------------------------------------------------
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -303,11 +25,15 @@ class ExpressionSeries:
     """The analysed frames of one recording, in order, irregular in time.
 
     times_s : (frames,)
-    values : (frames, EXPRESSION width), NaN where not exactly one face
+    values : (frames, EXPRESSION width), NaN where there is not exactly one face, where its
+        eyes or mouth are covered, and where the picture is frozen
     faces : (frames,) 0, 1, or 2 for two and more
     brightness : (frames,) mean luma, 0 black to 1 white
+    covered, frozen : (frames,)
     offered_hz : frames a second that the recording offered, analysed or not
     missed_share : of them, 0 to 1, that showed a change and were one too many to analyse
+    deformation : how far lids, lips, brows and nose move from where they would be if the face
+        were a plane moved as a whole, % of its height; NaN where too little was seen
     height : of the pictures, pixels
     """
 
@@ -315,8 +41,11 @@ class ExpressionSeries:
     values: Floats
     faces: npt.NDArray[np.int64]
     brightness: Floats
+    covered: Flags
+    frozen: Flags
     offered_hz: float
     missed_share: float
+    deformation: float
     height: int
 
     def column(self, name: str) -> Floats:
@@ -324,181 +53,7 @@ class ExpressionSeries:
         return self.values[:, EXPRESSION.names.index(name)]
 
 
-@dataclass
-class KeptFrames:
-    """The stills that may become key frames, as small JPEGs by time.
-
-    Of each second of the recording at most three stay: the largest smile, the gaze
-    farthest from the camera, the fastest head. A minute takes about a megabyte.
-    """
-
-    width: int
-    quality: int
-    jpegs: dict[float, bytes] = field(default_factory=dict)
-    _second: int = -1
-    _best: dict[str, tuple[float, float, Image]] = field(default_factory=dict)
-    _pose: Floats | None = None
-    _pose_s: float = 0.0
-
-    def offer(self, time_s: float, image: Image, values: Floats) -> None:
-        """Keep the picture if its second has none that shows more. values: a Look's."""
-        if int(time_s) != self._second:
-            self.finish()
-            self._second = int(time_s)
-        if np.isnan(values[0]):
-            self._pose = None
-            return
-        pose = values[_POSE]
-        shown = {"smile": float(values[_SMILE]), "away": float(values[_CAMERA_ANGLE])}
-        if self._pose is not None and time_s > self._pose_s:
-            speed = np.linalg.norm(pose - self._pose) / (time_s - self._pose_s)
-            shown["movement"] = float(speed)
-        self._pose, self._pose_s = pose, time_s
-        for moment, value in shown.items():
-            if moment not in self._best or value > self._best[moment][0]:
-                self._best[moment] = (value, time_s, image)
-
-    def finish(self) -> None:
-        """Turn the last second's pictures into JPEGs; call once after the last frame."""
-        for _, time_s, image in self._best.values():
-            if time_s not in self.jpegs:
-                self.jpegs[time_s] = _jpeg(image, self.width, self.quality)
-        self._best = {}
-
-
-_POSE = [EXPRESSION.names.index(name) for name in ("head_yaw", "head_pitch", "head_roll")]
-_SMILE = EXPRESSION.names.index("smile")
-_CAMERA_ANGLE = EXPRESSION.names.index("camera_angle")
-
-
-def _jpeg(image: Image, width: int, quality: int) -> bytes:
-    height = round(image.shape[0] * width / image.shape[1])
-    if width < image.shape[1]:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
-
-
-def kept_frames(config: ExpressionConfig) -> KeptFrames:
-    """An empty keeper; leave it out where there is no consent for pictures."""
-    return KeptFrames(config.key_frame_width, config.key_frame_quality)
-
-
-def expression_series(
-    frames: Iterable[Frame], tracker: FaceTracker, *, kept: KeptFrames | None = None
-) -> ExpressionSeries:
-    """The face over time.
-
-    frames : at `config.quick_rate_hz`. Where the picture of the eyes rests, only
-        `config.rate_hz` of them are analysed, and never more than `mean_rate_hz` on
-        average, so that a restless minute does not take twice as long.
-    kept : collects the stills for `key_frames`; None keeps no picture
-    """
-    config = tracker.config
-    seen = _Seen()
-    offered, height, last_s = 0, 0, 0.0
-    for frame in frames:
-        offered, last_s = offered + 1, frame.time_s
-        if seen.looks and not seen.asks_for(frame, config):
-            continue
-        look, height = tracker.look(frame.image), frame.image.shape[0]
-        seen.add(frame, look)
-        if kept is not None:
-            kept.offer(frame.time_s, frame.image, look.values)
-    if kept is not None:
-        kept.finish()
-    offered_hz = (offered - 1) / last_s if last_s > 0 else 0.0
-    return ExpressionSeries(
-        times_s=np.array(seen.times_s),
-        values=np.array([look.values for look in seen.looks]).reshape(-1, len(EXPRESSION.columns)),
-        faces=np.array([look.faces for look in seen.looks], dtype=np.int64),
-        brightness=np.array(seen.brightness),
-        offered_hz=offered_hz,
-        missed_share=seen.missed / max(1, offered),
-        height=height,
-    )
-
-
-@dataclass
-class _Seen:
-    """The frames analysed so far, and the one whose picture showed nothing new.
-
-    Where the eyes' picture changes between two frames, the first is added with the values
-    of the last analysed one, which it resembled: straight lines between analysed frames
-    would begin a blink long before it.
-    """
-
-    times_s: list[float] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
-    brightness: list[float] = field(default_factory=list)
-    analysed: int = 0
-    missed: int = 0
-    analysed_s: float = 0.0
-    eyes: Floats = field(default_factory=lambda: np.empty(0))
-    contrast: float = 0.0
-    unchanged_s: float | None = None
-
-    def asks_for(self, frame: Frame, config: ExpressionConfig) -> bool:
-        """True when it is time, or the eyes' picture changed and the mean allows it."""
-        # half a frame of slack: 5 frames at 15 a second are a third of a second but for rounding
-        due = frame.time_s - self.analysed_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz
-        change = np.abs(_eyes(frame.luma, self.looks[-1].box) - self.eyes).ravel()
-        changed = np.partition(change, _CHANGED)[_CHANGED] > config.quick_change * self.contrast
-        if changed and not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
-            self.missed += 1
-            return False
-        if changed and self.unchanged_s is not None:
-            self._append(self.unchanged_s, self.looks[-1], self.brightness[-1])
-        self.unchanged_s = frame.time_s
-        return bool(due or changed)
-
-    def add(self, frame: Frame, look: Look) -> None:
-        """Take in an analysed frame."""
-        self._append(frame.time_s, look, _luma(frame.image))
-        self.analysed += 1
-        self.analysed_s = frame.time_s
-        self.eyes = _eyes(frame.luma, look.box)
-        self.contrast = float(self.eyes.std()) + 2
-        self.unchanged_s = None
-
-    def _append(self, time_s: float, look: Look, brightness: float) -> None:
-        self.times_s.append(time_s)
-        self.looks.append(look)
-        self.brightness.append(brightness)
-
-
-EYES = (0.18, 0.48)
-"""Top and bottom of the band of a face that holds eyes and brows, in shares of its height."""
-
-
-_EYES_SIDE = 32
-"""Points along each side of the eyes' picture that is compared."""
-
-_CHANGED = round(0.97 * _EYES_SIDE**2)
-"""The picture of the eyes changed when more than three in a hundred of its points did."""
-
-
-def _eyes(luma: Image, box: tuple[float, float, float, float] | None) -> Floats:
-    """(32, 32) of the eyes' place in the picture (height, width), or of the whole picture.
-
-    A mouth that speaks does not change it; a blink, a look aside or a turned head does.
-    """
-    height, width = luma.shape
-    left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
-    if box is not None:
-        top, bottom = (top + share * (bottom - top) for share in EYES)
-    rows = slice(max(0, int(top * height)), max(int(top * height) + 2, int(bottom * height)))
-    columns = slice(max(0, int(left * width)), max(int(left * width) + 2, int(right * width)))
-    crop = luma[rows, columns]
-    if crop.size == 0:
-        crop = luma
-    return np.asarray(
-        cv2.resize(crop, (_EYES_SIDE, _EYES_SIDE), interpolation=cv2.INTER_AREA), dtype=np.float64
-    )
-
-
-def _luma(image: Image) -> float:
-    return float(image[::8, ::8].mean(axis=(0, 1)) @ (0.299, 0.587, 0.114) / 255)
+_BY_FRAME = ("times_s", "values", "faces", "brightness", "covered", "frozen")
 
 
 def save_series(series: ExpressionSeries, path: Path) -> None:
@@ -513,9 +68,10 @@ def load_series(path: Path) -> ExpressionSeries:
     """
     with np.load(path, allow_pickle=False) as arrays:
         series = ExpressionSeries(
-            **{name: arrays[name] for name in ("times_s", "values", "faces", "brightness")},
+            **{name: arrays[name] for name in _BY_FRAME},
             offered_hz=float(arrays["offered_hz"]),
             missed_share=float(arrays["missed_share"]),
+            deformation=float(arrays["deformation"]),
             height=int(arrays["height"]),
         )
     needed = len(EXPRESSION.columns)
@@ -562,41 +118,80 @@ def head_input(
 
 # --- what the picture allows -----------------------------------------------------------
 
+Problem = tuple[str, str]
+"""(code, sentence) why the face is not measured."""
 
-def expression_problem(
-    series: ExpressionSeries, config: ExpressionConfig
-) -> tuple[str, str] | None:
-    """Why the face is not measured, as (code, sentence); None when it is.
 
-    Codes: no_video, too_dark, several_faces, no_face, face_too_small.
+def expression_problem(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    """Why the face is not measured; None when it is.
+
+    Codes: no_video, too_dark, frozen, several_faces, no_face, face_too_small, face_covered,
+    profile, static_picture.
     """
     if len(series.times_s) < 2:
         return "no_video", "The recording has no video that can be read."
+    found = (
+        problem(series, config)
+        for problem in (_dark, _frozen, _several, _absent, _small, _covered, _in_profile, _static)
+    )
+    return next(filter(None, found), None)
+
+
+def _share(flags: Flags, series: ExpressionSeries, *, among: Flags | None = None) -> float:
+    """Of the time; frames are looked at more often where much changes."""
+    lasting_s = np.diff(series.times_s, append=series.times_s[-1]) * (1 if among is None else among)
+    return float(lasting_s @ flags / max(lasting_s.sum(), 1e-9))
+
+
+def _dark(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
     brightness = float(np.median(series.brightness))
-    if brightness < config.dark_below:
-        return (
-            "too_dark",
-            f"The picture is too dark: mean brightness {brightness:.2f} of 1, "
-            f"at least {config.dark_below} is needed. Turn a light on in front of you.",
-        )
-    several, one = np.mean(series.faces > 1), np.mean(series.faces == 1)
-    if several > config.several_share:
-        return (
-            "several_faces",
-            f"Two or more faces are in {several:.0%} of the pictures; nobody can say whose "
-            "behaviour was measured. A person should look at the recording.",
-        )
-    if one < config.min_one_face_share:
-        return (
-            "no_face",
-            f"A face is visible in {one:.0%} of the pictures; at least "
-            f"{config.min_one_face_share:.0%} are needed.",
-        )
-    return _size_problem(series, config)
+    if brightness >= config.dark_below:
+        return None
+    return (
+        "too_dark",
+        f"The picture is too dark: mean brightness {brightness:.2f} of 1, "
+        f"at least {config.dark_below} is needed. Turn a light on in front of you.",
+    )
 
 
-def _size_problem(series: ExpressionSeries, config: ExpressionConfig) -> tuple[str, str] | None:
-    pixels = float(np.nanmedian(series.column("face_height")) * series.height)
+def _frozen(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    share = _share(series.frozen, series)
+    if share <= config.max_frozen_share:
+        return None
+    return (
+        "frozen",
+        f"The picture stands still in {share:.0%} of the recording, while time goes on. Check "
+        "the camera and the connection.",
+    )
+
+
+def _several(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    share = _share(series.faces > 1, series)
+    if share <= config.several_share:
+        return None
+    return (
+        "several_faces",
+        f"Two or more faces are in {share:.0%} of the pictures; nobody can say whose "
+        "behaviour was measured. A person should look at the recording.",
+    )
+
+
+def _absent(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    share = _share(series.faces == 1, series)
+    if share >= config.min_one_face_share:
+        return None
+    return (
+        "no_face",
+        f"A face is visible in {share:.0%} of the pictures; at least "
+        f"{config.min_one_face_share:.0%} are needed.",
+    )
+
+
+def _small(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    heights = series.column("face_height")
+    if np.isnan(heights).all():  # covered throughout: the next check says so
+        return None
+    pixels = float(np.nanmedian(heights) * series.height)
     if pixels >= config.min_face_pixels:
         return None
     return (
@@ -606,13 +201,53 @@ def _size_problem(series: ExpressionSeries, config: ExpressionConfig) -> tuple[s
     )
 
 
+def _covered(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    share = _share(series.covered, series, among=series.faces == 1)
+    if share <= config.max_covered_share:
+        return None
+    return (
+        "face_covered",
+        f"Eyes or mouth are covered in {share:.0%} of the pictures (by a hand, a mask, dark "
+        "glasses): what is behind cannot be measured.",
+    )
+
+
+def _in_profile(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    yaw = np.abs(series.column("head_yaw"))
+    yaw = yaw[np.isfinite(yaw)]
+    share = float(np.mean(yaw > config.profile_deg)) if len(yaw) else 0.0
+    if share <= config.max_profile_share:
+        return None
+    return (
+        "profile",
+        f"The head is turned to the side by more than {config.profile_deg:.0f}° in {share:.0%} of "
+        "the pictures, so half of the face is hidden. Sit facing the camera.",
+    )
+
+
+def _static(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    """A photograph moves as a whole: a plane, on which no lid closes and no lip moves."""
+    if np.isnan(series.deformation) or series.deformation >= config.static_below:
+        return None
+    apertures = series.column("eye_aperture")
+    apertures = apertures[np.isfinite(apertures)]
+    seen_s = len(apertures) / len(series.times_s) * (series.times_s[-1] - series.times_s[0])
+    if seen_s < config.static_s or apertures.min() < config.static_lids * np.median(apertures):
+        return None
+    return (
+        "static_picture",
+        f"Neither lids nor lips moved in {seen_s:.0f} s: the camera may see a picture of a face. "
+        "A person should look at the recording.",
+    )
+
+
 def with_face_quality(quality: Quality, series: ExpressionSeries) -> Quality:
     """The quality record with the share of frames with one face, their number, brightness."""
     if not len(series.times_s):
         return quality
     return quality.model_copy(
         update={
-            "one_face_share": float(np.mean(series.faces == 1)),
+            "one_face_share": _share(series.faces == 1, series),
             "face_frames": len(series.times_s),
             "brightness": float(series.brightness.mean()),
         }
@@ -692,7 +327,7 @@ def _gaze(
     closed = _lids_closed(table, seen, config)
     # behind closed lids the gaze counts as where it was before
     toward = toward[np.maximum.accumulate(np.where(closed, 0, np.arange(len(closed))))]
-    away = [end - start for start, end in _runs(seen & ~toward)]
+    away = [end - start for start, end in runs(seen & ~toward)]
     return {
         "gaze_to_camera_share": float(toward[seen].mean()),
         "longest_look_away": max(away, default=0) / config.quick_rate_hz,
@@ -780,7 +415,7 @@ def _blinks(
     if usable.sum() / config.quick_rate_hz < config.min_face_s:
         return {"blink_rate": None, "blink_duration": None}
     closed = _lids_closed(table, usable, config)
-    durations = [(end - start) / config.quick_rate_hz for start, end in _runs(closed)]
+    durations = [(end - start) / config.quick_rate_hz for start, end in runs(closed)]
     blinks = [duration for duration in durations if duration <= config.blink_max_s]
     minutes = float(usable.sum()) / config.quick_rate_hz / 60
     return {
@@ -798,7 +433,7 @@ def _lids_closed(
     return np.asarray(among & (aperture < config.blink_aperture * usual))
 
 
-def _runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
+def runs(mask: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """(start, end) of each stretch of True, end excluded."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
@@ -824,66 +459,3 @@ def curves(series: ExpressionSeries, config: ExpressionConfig) -> tuple[Curve, .
             )
         )
     return tuple(drawn)
-
-
-def key_frames(
-    series: ExpressionSeries, kept: KeptFrames, config: ExpressionConfig
-) -> tuple[KeyFrame, ...]:
-    """Stills of the largest smile, the longest look away and a nod or the fastest head.
-
-    In time order, at least `key_frames_apart_s` apart; a moment that does not occur
-    (no smile, no look away) has none. Empty when the face is not measured.
-    """
-    if expression_problem(series, config) is not None or not kept.jpegs:
-        return ()
-    chosen: list[KeyFrame] = []
-    for measure, unit, candidates in _moments(series, config):
-        for time_s, value in candidates:
-            still_s = min(kept.jpegs, key=lambda kept_s: abs(kept_s - time_s))
-            apart = [abs(still_s - other.time_s) for other in chosen]
-            if abs(still_s - time_s) <= 1 and min(apart, default=1e9) >= config.key_frames_apart_s:
-                jpeg = base64.b64encode(kept.jpegs[still_s]).decode()
-                chosen.append(
-                    KeyFrame(time_s=still_s, measure=measure, value=value, unit=unit, jpeg=jpeg)
-                )
-                break
-    return tuple(sorted(chosen, key=lambda frame: frame.time_s))
-
-
-Candidates = list[tuple[float, float]]
-"""(time_s, value), the best first."""
-
-
-def _moments(
-    series: ExpressionSeries, config: ExpressionConfig
-) -> list[tuple[str, str, Candidates]]:
-    rate_hz = config.quick_rate_hz
-    times, values = regular(series, rate_hz, max_gap_s=config.max_gap_s)
-    table = {name: values[:, i] for i, name in enumerate(EXPRESSION.names)}
-    smile = np.nan_to_num(table["smile"])
-    smiles = [(float(times[i]), float(smile[i])) for i in np.argsort(-smile)]
-    smiles = [moment for moment in smiles if moment[1] > config.smile_at]
-    toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
-    runs = _runs(~np.isnan(table["gaze_yaw"]) & ~toward)
-    away = [(float(times[(a + b - 1) // 2]), (b - a) / rate_hz) for a, b in runs]
-    nods = [
-        (float(times[0] + t), float(table["head_pitch"][round(t * rate_hz)]))
-        for t in nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)
-    ]
-    fastest = [moment for moment in _fastest(times, table) if moment[1] > config.movement_at_deg_s]
-    nodded = nods and shows_quick_moves(series, config)
-    moved = ("nod", "deg", nods) if nodded else ("head_movement", "deg/s", fastest)
-    return [
-        ("smile", "1", smiles),
-        ("look_away", "s", sorted(away, key=lambda moment: -moment[1])),
-        moved,
-    ]
-
-
-def _fastest(times: Floats, table: dict[str, Floats]) -> Candidates:
-    pose = np.stack([table["head_yaw"], table["head_pitch"], table["head_roll"]], axis=1)
-    if len(times) < 4:
-        return []
-    speed = np.linalg.norm(pose[3:] - pose[:-3], axis=1) / (times[3:] - times[:-3])
-    speed = np.nan_to_num(speed)
-    return [(float(times[i + 1]), float(speed[i])) for i in np.argsort(-speed)]

@@ -49,6 +49,9 @@ GAP_S = 0.05
 """A track that starts later than this, or pauses for longer (muted, lost on the way, silence
 that was not sent), is filled with silence. Delays of encoders and rounded times are shorter."""
 
+ROUNDED_S = 0.002
+"""Matroska keeps times in whole milliseconds, so frames may seem to come before their tick."""
+
 Problem = tuple[str, str]
 """(code, sentence) why a track is not used."""
 
@@ -509,8 +512,8 @@ def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Fra
                 time_s = frame.time - origin_s
                 if time_s > config.max_duration_s:
                     return
-                if time_s + 1e-6 >= next_tick:
-                    next_tick = (np.floor(time_s * rate_hz + 1e-6) + 1) / rate_hz
+                if time_s + ROUNDED_S >= next_tick:
+                    next_tick = (np.floor((time_s + ROUNDED_S) * rate_hz) + 1) / rate_hz
                     yield Frame(time_s, frame, config.frame_side)
 
 

@@ -15,7 +15,8 @@ import pandas as pd
 
 import configs
 from data.contract import EXPRESSION
-from data.expression import ExpressionConfig, ExpressionSeries, save_series, toward_camera
+from data.expression import ExpressionSeries, save_series, toward_camera
+from data.face import ExpressionConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -87,7 +88,10 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         faces=faces,
         brightness=np.full(frames, 0.5),
         offered_hz=RATE_HZ,
+        covered=np.zeros(frames, bool),
+        frozen=np.zeros(frames, bool),
         missed_share=0,
+        deformation=np.nan,
         height=360,
     )
 

@@ -6,19 +6,17 @@ from dataclasses import dataclass
 
 from data.contract import EXPRESSION_MEASURES, Curve, KeyFrame, Measure, Quality
 from data.expression import (
-    ExpressionConfig,
     ExpressionSeries,
-    FaceTracker,
     curves,
     expression_measures,
     expression_problem,
-    expression_series,
     head_input,
-    kept_frames,
-    key_frames,
     with_face_quality,
 )
+from data.face import ExpressionConfig, FaceTracker
+from data.key_frames import kept_frames, key_frames
 from data.recording import Recording
+from data.watching import expression_series
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 

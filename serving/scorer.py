@@ -29,7 +29,7 @@ from data.contract import (
     ScoreRequest,
     Transcript,
 )
-from data.expression import FaceTracker
+from data.face import FaceTracker
 from data.jobs import Job, Question
 from data.jobs import job as job_named
 from data.listening import Listener, Listening, identity

@@ -32,7 +32,8 @@ from torch import nn
 import configs
 from data import outcomes
 from data.contract import EXPRESSION, Manifest, Record, UndefinedMetric
-from data.expression import ExpressionConfig, head_input, load_series
+from data.expression import head_input, load_series
+from data.face import ExpressionConfig
 from data.head import HeadGraph
 from data.registry import read_manifest
 from data.splits import folds

@@ -10,7 +10,7 @@ import pandas as pd
 import configs
 from data import assets
 from data.contract import EXPRESSION_MEASURES
-from data.expression import UNUSED_BLENDSHAPES
+from data.face import UNUSED_BLENDSHAPES
 from evaluation.card import (
     Architecture,
     BaseModelUsed,

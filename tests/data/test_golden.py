@@ -27,11 +27,13 @@ from data.contract import (
     TOKEN_MEASURES,
     WORD_MEASURES,
 )
-from data.expression import FaceTracker, expression_measures, expression_series
+from data.expression import expression_measures
+from data.face import FaceTracker
 from data.listening import Listener
 from data.recording import open_recording
 from data.speech import speech_features
 from data.transcript import Recogniser
+from data.watching import expression_series
 
 GOLDEN = Path(__file__).with_name("golden.json")
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "sample.mp4"

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from data.assets import AssetUnavailable
 from data.contract import ContractMismatch
-from data.expression import FaceTracker
+from data.face import FaceTracker
 from data.registry import RegistryConfig
 from serving.api.access import create_key
 from serving.api.problems import Problem

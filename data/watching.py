@@ -1,0 +1,252 @@
+"""Frames of a recording → the face over time, looked at no more often than it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from data.contract import EXPRESSION
+from data.expression import ExpressionSeries, Flags
+from data.face import OUTLINE, Box, ExpressionConfig, FaceTracker, Image, Look
+from data.key_frames import KeptFrames
+from data.recording import Frame
+
+Floats = npt.NDArray[np.float64]
+
+
+def expression_series(
+    frames: Iterable[Frame], tracker: FaceTracker, *, kept: KeptFrames | None = None
+) -> ExpressionSeries:
+    """The face over time.
+
+    frames : at `config.quick_rate_hz`. Where the picture of the eyes rests, only
+        `config.rate_hz` of them are analysed, and never more than `mean_rate_hz` on
+        average, so that a restless minute does not take twice as long.
+    kept : collects the stills for key frames; None keeps no picture
+    """
+    config = tracker.config
+    seen, still = _Seen(), _Stillness()
+    offered, height, last_s = 0, 0, 0.0
+    waiting: tuple[Frame, Future[Look]] | None = None
+    for frame in frames:
+        offered, last_s = offered + 1, frame.time_s
+        still.add(frame)
+        if seen.looks and not seen.asks_for(frame, config):
+            continue
+        look, height = tracker.begin(frame.image), frame.image.shape[0]
+        # The look before ends while this one has begun: two are under way at once.
+        seen.add(frame, look)
+        if kept is not None and waiting is not None:
+            kept.offer(waiting[0], waiting[1].result())
+        waiting = frame, look
+    if kept is not None:
+        if waiting is not None:
+            kept.offer(waiting[0], waiting[1].result())
+        kept.finish()
+    times_s = np.array(seen.times_s)
+    looks = [look.result() for look in seen.looks]
+    covered, frozen = _covered(times_s, looks, config), still.frozen(times_s, config)
+    values = np.array([look.values for look in looks]).reshape(-1, len(EXPRESSION.columns))
+    values[covered | frozen] = np.nan
+    return ExpressionSeries(
+        times_s=times_s,
+        values=values,
+        faces=np.array([look.faces for look in looks], dtype=np.int64),
+        brightness=np.array(seen.brightness),
+        covered=covered,
+        frozen=frozen,
+        offered_hz=(offered - 1) / last_s if last_s > 0 else 0.0,
+        missed_share=seen.missed / max(1, offered),
+        deformation=_deformation(looks),
+        height=height,
+    )
+
+
+_UNDER_WAY = 2
+"""Looks that have begun while the frames after them are read."""
+
+
+@dataclass
+class _Seen:
+    """The frames analysed so far, and the one whose picture showed nothing new.
+
+    Where the eyes' picture changes between two frames, the first is added with the values
+    of the last analysed one, which it resembled: straight lines between analysed frames
+    would begin a blink long before it.
+
+    box : of the face in the look _UNDER_WAY before the last: it is waited for, the later ones
+        go on; which frames are looked at does not depend on how fast that goes
+    """
+
+    times_s: list[float] = field(default_factory=list)
+    looks: list[Future[Look]] = field(default_factory=list)
+    brightness: list[float] = field(default_factory=list)
+    analysed: int = 0
+    missed: int = 0
+    analysed_s: float = 0.0
+    box: Box | None = None
+    eyes: Floats = field(default_factory=lambda: np.empty(0))
+    contrast: float = 0.0
+    unchanged_s: float | None = None
+    under_way: list[Future[Look]] = field(default_factory=list)
+
+    def asks_for(self, frame: Frame, config: ExpressionConfig) -> bool:
+        """True when it is time, or the eyes' picture changed and the mean allows it."""
+        # half a frame of slack: 5 frames at 15 a second are a third of a second but for rounding
+        due = frame.time_s - self.analysed_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz
+        change = np.abs(_eyes(frame.luma, self.box) - self.eyes).ravel()
+        changed = np.partition(change, _CHANGED)[_CHANGED] > config.quick_change * self.contrast
+        if changed and not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
+            self.missed += 1
+            return False
+        if changed and self.unchanged_s is not None:
+            self._append(self.unchanged_s, self.looks[-1], self.brightness[-1])
+        self.unchanged_s = frame.time_s
+        return bool(due or changed)
+
+    def add(self, frame: Frame, look: Future[Look]) -> None:
+        """Take in a frame whose look has begun, once the one before it has ended."""
+        self.box = self._ended(look).result().box
+        self._append(frame.time_s, look, _luma(frame.image))
+        self.analysed += 1
+        self.analysed_s = frame.time_s
+        self.eyes = _eyes(frame.luma, self.box)
+        self.contrast = float(self.eyes.std()) + 2
+        self.unchanged_s = None
+
+    def _ended(self, look: Future[Look]) -> Future[Look]:
+        """The look that box is of; in the beginning the first."""
+        self.under_way = [*self.under_way, look][-_UNDER_WAY - 1 :]
+        return self.under_way[0]
+
+    def _append(self, time_s: float, look: Future[Look], brightness: float) -> None:
+        self.times_s.append(time_s)
+        self.looks.append(look)
+        self.brightness.append(brightness)
+
+
+EYES = (0.18, 0.48)
+"""Top and bottom of the band of a face that holds eyes and brows, in shares of its height."""
+
+
+_EYES_SIDE = 32
+"""Points along each side of the eyes' picture that is compared."""
+
+_CHANGED = round(0.97 * _EYES_SIDE**2)
+"""The picture of the eyes changed when more than three in a hundred of its points did."""
+
+
+def _eyes(luma: Image, box: tuple[float, float, float, float] | None) -> Floats:
+    """(32, 32) of the eyes' place in the picture (height, width), or of the whole picture.
+
+    A mouth that speaks does not change it; a blink, a look aside or a turned head does.
+    """
+    height, width = luma.shape
+    left, top, right, bottom = box or (0.0, 0.0, 1.0, 1.0)
+    if box is not None:
+        top, bottom = (top + share * (bottom - top) for share in EYES)
+    rows = slice(max(0, int(top * height)), max(int(top * height) + 2, int(bottom * height)))
+    columns = slice(max(0, int(left * width)), max(int(left * width) + 2, int(right * width)))
+    crop = luma[rows, columns]
+    if crop.size == 0:
+        crop = luma
+    return np.asarray(
+        cv2.resize(crop, (_EYES_SIDE, _EYES_SIDE), interpolation=cv2.INTER_AREA), dtype=np.float64
+    )
+
+
+def _luma(image: Image) -> float:
+    return float(image[::8, ::8].mean(axis=(0, 1)) @ (0.299, 0.587, 0.114) / 255)
+
+
+# --- what was not live ----------------------------------------------------------------
+
+
+@dataclass
+class _Stillness:
+    """How much every offered picture differs from the one before, looked at or not.
+
+    A camera's noise and a breathing person change every picture; one that is frozen, or
+    shown again and again, is the same but for what the encoder mends now and then.
+    """
+
+    times_s: list[float] = field(default_factory=list)
+    changes: list[float] = field(default_factory=list)
+    _last: npt.NDArray[np.int16] | None = None
+
+    def add(self, frame: Frame) -> None:
+        """Take in the next offered frame."""
+        luma, last = frame.luma[::4, ::4].astype(np.int16), self._last
+        comparable = last is not None and luma.shape == last.shape
+        self.times_s.append(frame.time_s)
+        self.changes.append(float(np.abs(luma - last).mean()) if comparable else np.inf)  # type: ignore[operator]
+        self._last = luma
+
+    def frozen(self, times_s: Floats, config: ExpressionConfig) -> Flags:
+        """(times,) where most pictures around show no change."""
+        offered_s, changes = np.array(self.times_s), np.array(self.changes)
+        first = np.searchsorted(offered_s, times_s - config.frozen_s / 2)
+        last = np.searchsorted(offered_s, times_s + config.frozen_s / 2, side="right")
+        usual = [np.median(changes[a:b]) for a, b in zip(first, last, strict=True)]
+        return np.array(usual, float) < config.frozen_change
+
+
+def _covered(times_s: Floats, looks: list[Look], config: ExpressionConfig) -> Flags:
+    """(frames,) where eyes or mouth show no contrast for longer than a blink lasts."""
+    covered = np.zeros(len(looks), bool)
+    limits = (config.eyes_covered_below, config.mouth_covered_below)
+    contrasts = np.array([(look.eye_contrast, look.mouth_contrast) for look in looks])
+    for i in range(len(looks)):
+        if looks[i].faces == 1:
+            first = np.searchsorted(times_s, times_s[i] - config.covered_s / 2)
+            last = np.searchsorted(times_s, times_s[i] + config.covered_s / 2, side="right")
+            near = contrasts[first:last]
+            usual = np.median(near[np.isfinite(near[:, 0])], axis=0)
+            covered[i] = bool(np.any(usual < limits))
+    return covered
+
+
+_PLANE = np.array(sorted({i for part in OUTLINE.values() for i in part}))
+"""Landmarks that a plane is laid through."""
+
+_PARTS = tuple(
+    np.flatnonzero(np.isin(_PLANE, [i for name in names for i in OUTLINE[name]]))
+    for names in (("eye_a", "eye_b"), ("mouth", "lips"), ("brow_a", "brow_b"), ("nose",))
+)
+
+
+def _deformation(looks: list[Look], share: float = 0.95) -> float:
+    """As ExpressionSeries has it: a high quantile over the pictures, of the part that moves most.
+
+    Compared with the picture in which the head is turned least, by the best homography: what
+    a photograph does that is moved, tilted and turned before the camera.
+    """
+    looks = [look for look in looks if look.landmarks is not None]
+    if len(looks) < 2:
+        return float("nan")
+    angles = [np.linalg.norm(look.values[_POSE]) for look in looks]
+    base = _points(looks[int(np.argmin(angles))])
+    moved = []
+    for look in looks:
+        points = _points(look)
+        plane, _ = cv2.findHomography(base, points, 0)
+        if plane is None:
+            continue
+        expected = np.column_stack([base, np.ones(len(base))]) @ plane.T
+        error = np.linalg.norm(expected[:, :2] / expected[:, 2:] - points, axis=1)
+        moved.append(max(error[part].mean() for part in _PARTS) / np.ptp(points[:, 1]))
+    return 100 * float(np.quantile(moved, share)) if moved else float("nan")
+
+
+_POSE = [EXPRESSION.names.index(name) for name in ("head_yaw", "head_pitch", "head_roll")]
+
+
+def _points(look: Look) -> Floats:
+    """(points, 2) of _PLANE in pixels."""
+    assert look.landmarks is not None
+    return np.asarray(look.landmarks[_PLANE])
