@@ -21,7 +21,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-COMMANDS = ("memory", "ready", "over_http", "speed", "sound", "speech", "competency")
+COMMANDS = (
+    *("memory", "ready", "over_http", "speed", "sound", "expression", "speech", "competency"),
+)
 
 RecordingFile = Annotated[
     Path | None,
@@ -51,6 +53,14 @@ def sound(recording: RecordingFile = None, repeats: Repeats = 3) -> None:
     from bench.sound import sound as measured
 
     conclude("sound", measured(measure.recording(recording), repeats))
+
+
+@app.command()
+def expression(recording: RecordingFile = None, repeats: Repeats = 3) -> None:
+    """Seconds to watch a minute, beside MediaPipe at full rate; agreement with it; memory."""
+    from bench.expression import expression as measured
+
+    conclude("expression", measured(measure.recording(recording), repeats))
 
 
 @app.command()

@@ -64,7 +64,7 @@ class Peer:
         """tokens_per_window : tokens that each 30 s window is made to generate."""
         self.tokens = tokens_per_window
         self.whisper, self.log_mel = _whisper()
-        self.landmarker = _landmarker()
+        self.landmarker = landmarker()
         self.threads = 1
         self._clock_ms = 0
         self._warm()
@@ -195,8 +195,8 @@ def _whisper() -> tuple[Any, Any]:
     return model, transformers.WhisperFeatureExtractor(feature_size=80)
 
 
-def _landmarker() -> Any:
-    """FaceLandmarker as its guide shows it for video: one face, blendshapes."""
+def landmarker() -> Any:
+    """FaceLandmarker as its guide shows it for video: one face, blendshapes, pose."""
     from mediapipe.tasks.python import BaseOptions, vision
 
     options = vision.FaceLandmarkerOptions(
@@ -204,5 +204,6 @@ def _landmarker() -> Any:
         running_mode=vision.RunningMode.VIDEO,
         num_faces=1,
         output_face_blendshapes=True,
+        output_facial_transformation_matrixes=True,
     )
     return vision.FaceLandmarker.create_from_options(options)

@@ -63,6 +63,7 @@ class Column:
 
     reference : (low, high), the range between the 10th and 90th percentile of
         the people named in `reference_source`; None where nobody was measured.
+    disturbed_by : what moves it besides what it is a measure of
     """
 
     name: str
@@ -70,6 +71,7 @@ class Column:
     meaning: str
     reference: tuple[float, float] | None = None
     reference_source: str = ""
+    disturbed_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,8 @@ class ScoreRequest(Record):
     accommodations : `no_speech` or `no_expression`: that part is not scored, on the
         candidate's request
     candidate : the caller's opaque reference; never a name
+    face_consent : reference of the candidate's separate consent to their face being measured;
+        where the policy requires one and there is none, the face is not looked at
     """
 
     job: str
@@ -264,6 +268,7 @@ class ScoreRequest(Record):
     transcript: str | None = None
     accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
     candidate: str = ""
+    face_consent: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
 
     @field_validator("language")
     @classmethod

@@ -150,14 +150,22 @@ class FaceTracker:
         for left, top, side_x, side_y in ((0, 0, width, height), *_parts(width, height)):
             found = self._detect(image[top : top + side_y, left : left + side_x])
             if found.face_landmarks:
-                scale, corner = (side_x, side_y, side_x), (left, top, 0)
-                faces = [_positions(face, scale) + corner for face in found.face_landmarks]
-                return self._described(found, faces, image)
+                return self.described(found, image, (left, top, side_x, side_y))
         return Look(0, _NOTHING)
 
-    def _described(self, found: Any, faces: list[Floats], image: Image) -> Look:
-        """faces : landmarks in pixels of the whole picture."""
+    def described(
+        self, found: Any, image: Image, within: tuple[int, int, int, int] | None = None
+    ) -> Look:
+        """What a landmarker found, as a look.
+
+        within : (left, top, width, height) of the part of the image that was looked at
+        """
         size = (image.shape[1], image.shape[0])
+        left, top, side_x, side_y = within or (0, 0, *size)
+        if not found.face_landmarks:
+            return Look(0, _NOTHING)
+        scale, corner = (side_x, side_y, side_x), (left, top, 0)
+        faces = [_positions(face, scale) + corner for face in found.face_landmarks]
         box = _box(faces[0], size)
         if len(faces) > 1:
             return Look(2, _NOTHING, box)

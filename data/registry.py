@@ -26,6 +26,9 @@ PREDICTIONS = "predictions.csv"
 ROBUSTNESS = "robustness.csv"
 """Beside the predictions of a version that was tried on worse recordings."""
 
+STABILITY = "stability.csv"
+"""Beside a version whose measures were taken of the same recordings filmed otherwise."""
+
 NAMES = ("speech", "expression", "competency", "weights")
 """The registered models; one recipe each."""
 

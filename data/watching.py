@@ -116,7 +116,7 @@ class _Seen:
         self.analysed += 1
         self.analysed_s = frame.time_s
         self.eyes = _eyes(frame.luma, self.box)
-        self.contrast = float(self.eyes.std()) + 2
+        self.contrast = float(self.eyes.std()) + 0.5
         self.unchanged_s = None
 
     def _ended(self, look: Future[Look]) -> Future[Look]:

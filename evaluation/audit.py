@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from data.contract import (
+    EXPRESSION_MEASURES,
     Band,
     ContractMismatch,
     Record,
@@ -23,16 +24,18 @@ from data.contract import (
     UndefinedMetric,
     Widening,
 )
-from data.registry import MANIFEST, PREDICTIONS, ROBUSTNESS, read_manifest
-from evaluation.card import Impact, Metric, Robustness, read_card
+from data.registry import MANIFEST, PREDICTIONS, ROBUSTNESS, STABILITY, read_manifest
+from evaluation.card import Drift, Impact, Metric, Robustness, read_card
 from evaluation.robustness import changes, widenings
 from evaluation.rows import ABOVE_MEDIAN, FORMULAS, Intervals, filled, impact_rows, tables
+from evaluation.stability import drifts
 
 TOLERANCE = 0.0006
 """Another library or processor moves no number by more."""
 
 METRIC_FIELDS = ("value", "low", "high", "n", "human_ceiling", "baseline")
 ROBUSTNESS_FIELDS = ("n", "abstained", "mean", "median", "p95")
+DRIFT_FIELDS = ("n", "lost", "mean", "worst", "of_range")
 IMPACT_FIELDS = ("n", "selected", "rate", "ratio", "low", "high")
 
 
@@ -81,6 +84,8 @@ def check(folder: Path) -> list[Checked]:
         worse = pd.read_csv(folder / ROBUSTNESS, dtype={"person": str, "item": str})
         found += _checked_robustness(card.robustness, worse)
         found += _checked_widenings(manifest.widenings if manifest else (), worse, intervals.level)
+    if isinstance(card.stability, tuple) and (folder / STABILITY).is_file():
+        found += _checked_stability(card.stability, pd.read_csv(folder / STABILITY))
     return found
 
 
@@ -107,6 +112,13 @@ def _checked_robustness(stated: tuple[Robustness, ...], worse: pd.DataFrame) -> 
     again = {(row.condition, row.target): row for row in changes(worse)}
     for (condition, target), shown, recomputed in _beside(rows, again, ROBUSTNESS_FIELDS):
         yield Checked("change", target, {"condition": condition}, shown, recomputed)
+
+
+def _checked_stability(stated: tuple[Drift, ...], table: pd.DataFrame) -> Iterator[Checked]:
+    rows = {(row.change, row.measure): row for row in stated}
+    again = {(row.change, row.measure): row for row in drifts(table, EXPRESSION_MEASURES)}
+    for (change, measure), shown, recomputed in _beside(rows, again, DRIFT_FIELDS):
+        yield Checked("drift", measure, {"change": change}, shown, recomputed)
 
 
 def _checked_widenings(

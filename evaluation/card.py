@@ -114,6 +114,42 @@ class Robustness(Record):
     p95: float | None = Field(default=None, title="95 百分位 / 95th percentile, absolute")
 
 
+class Measured(Record):
+    """One measure that people are shown beside a recording.
+
+    low, high : its reference range, 10th to 90th percentile of the people named by source
+    disturbed_by : what moves it besides the person
+    """
+
+    name: str = Field(title="测量 / Measure")
+    unit: str = Field(title="单位 / Unit")
+    meaning: str = Field(title="含义 / Meaning")
+    low: float | None = Field(default=None, title="参考下限 / Reference low")
+    high: float | None = Field(default=None, title="参考上限 / Reference high")
+    source: str = Field(title="参考来源 / Reference from")
+    disturbed_by: str = Field(title="干扰因素 / Disturbed by")
+
+
+class Drift(Record):
+    """How far one measure drifts when the same recordings are filmed otherwise.
+
+    n : recordings in which it was measured; lost : of these, not measured under the change
+    mean, worst : change in its unit; worst is absolute
+    of_range : worst over the range between the recordings as they are
+    """
+
+    change: str = Field(title="改变 / Change")
+    measure: str = Field(title="测量 / Measure")
+    unit: str = Field(title="单位 / Unit")
+    n: int = Field(ge=0, title="录像数 / Recordings")
+    lost: int = Field(ge=0, title="未测到 / Lost")
+    mean: float | None = Field(default=None, title="平均变化 / Mean drift")
+    worst: float | None = Field(default=None, title="最大绝对变化 / Worst drift, absolute")
+    of_range: float | None = Field(
+        default=None, title="占录像间差距 / Worst over the range between recordings"
+    )
+
+
 class GroupCount(Record):
     """How many people of one group the version learned from."""
 
@@ -292,6 +328,13 @@ class Card(Record):
     robustness: tuple[Robustness, ...] | str = Field(
         default="not measured", title="录制条件 / Worse recordings"
     )
+    measures: tuple[Measured, ...] | str = Field(
+        default="shown with every scorecard, with their reference ranges",
+        title="测量 / Measures",
+    )
+    stability: tuple[Drift, ...] | str = Field(
+        default="no measure of the face", title="拍摄条件 / Filmed otherwise"
+    )
     abstention: tuple[Abstention, ...] | str = Field((), title="各群体未评分 / Abstention by group")
     explanation: Explanation = Field(default=Explanation(), title="解释 / Explanation")
     limitations: Limitations = Field(
@@ -349,7 +392,10 @@ def missing(card: Card) -> list[str]:
     return [path for path, value in _leaves(card, "") if _empty(value)]
 
 
-_MAY_BE_EMPTY = {"slice", "note", "sha256", "low", "high", "reasons", "mean", "median", "p95"}
+_MAY_BE_EMPTY = {
+    *("slice", "note", "sha256", "low", "high", "reasons", "mean", "median", "p95"),
+    *("worst", "of_range"),
+}
 """Fields of table rows whose emptiness is content, or is judged with the row."""
 
 _COMPARED = {"pearson", "spearman", "mae", "qwk"}

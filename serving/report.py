@@ -46,6 +46,9 @@ cut after the second."""
 LEVEL_DEPTH_DB = 50
 """From the loudest moment down to the bottom of the level curve."""
 
+OPEN_OUTLINES = ("brow_a", "brow_b", "nose")
+"""Parts of a face whose landmarks are a line; the others go around."""
+
 CHART = (1000, 100)
 """Width and height of a chart in its own units; the page stretches it."""
 
@@ -69,6 +72,7 @@ def render_report(scorecard: Scorecard, exhibit: Exhibit, *, names: Names | None
         tracks=_tracks(exhibit, duration_s),
         segments=[_span(start, end, duration_s) for start, end in exhibit.speech_segments],
         key_frames=sorted(exhibit.key_frames, key=_frame_time),
+        outlined=any(frame.outlines for frame in exhibit.key_frames),
         measures=_other_measures(scorecard),
         quality=_quality_rows(scorecard.quality),
         ticks=_ticks(duration_s),
@@ -92,7 +96,7 @@ def _pages() -> Environment:
     )
     pages.filters |= {"clock": clock, "ten": ten, "number": number, "place": _place}
     unsure = configs.load("scoring", ScoringConfig).low_confidence
-    pages.globals |= {"UNSURE": unsure, "meaning": meaning}
+    pages.globals |= {"UNSURE": unsure, "meaning": meaning, "OPEN_OUTLINES": OPEN_OUTLINES}
     return pages
 
 

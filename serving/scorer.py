@@ -204,6 +204,9 @@ class Scorer:
         if "no_expression" in request.accommodations:
             reason = "Not measured at the candidate's wish."
             return Seen(refused("expression", names, "accommodation", reason), quality)
+        if policy.requires_face_consent and not request.face_consent:
+            reason = "Not measured: the candidate gave no separate consent for the face."
+            return Seen(refused("expression", names, "no_face_consent", reason), quality)
         return score_expression(self.versions["expression"], recording, quality, self.tracker)
 
     def _scored(
@@ -292,7 +295,7 @@ def _review_reasons(outcome: Outcome, transcript: Transcript) -> tuple[str, ...]
     if any(score.provisional for score in outcome.scores):
         names = ", ".join(score.name for score in outcome.scores if score.provisional)
         reasons.append(f"provisional scores: {names}")
-    ignored = {"no_head", "off_in_region", "not_asked"}
+    ignored = {"no_head", "off_in_region", "no_face_consent", "not_asked"}
     if absent := [entry for entry in outcome.not_scored if entry.code not in ignored]:
         reasons.append("not scored: " + ", ".join(f"{e.name} ({e.code})" for e in absent))
     if transcript.source == "supplied":

@@ -43,6 +43,8 @@ class VaultConfig(_Section):
 class Policy(_Section):
     """What the law of a region allows.
 
+    requires_consent : no interview is accepted without the reference of a consent
+    requires_face_consent : the face is not looked at without one of its own
     media_days : days a recording is kept after it was scored; 0 deletes it at once
     key_frame_days : days the stills of the face in the report are kept; 0 keeps none
     record_days : days the scorecard, transcript and the rest of the exhibit are kept
@@ -50,6 +52,7 @@ class Policy(_Section):
 
     expression: bool
     requires_consent: bool
+    requires_face_consent: bool
     media_days: int = Field(ge=0)
     key_frame_days: int = Field(ge=0)
     record_days: int = Field(ge=1)

@@ -176,6 +176,30 @@ def test_in_the_eu_nothing_of_the_face_is_computed(scorer):
     assert scored.scorecard.quality.face_frames is None
 
 
+def test_without_a_consent_of_its_own_the_face_is_not_looked_at(scorer, monkeypatch):
+    def looked(*_: object) -> None:
+        raise AssertionError("a picture was looked at")
+
+    monkeypatch.setattr(scorer.tracker, "begin", looked)
+    request = ENGLISH.model_copy(update={"policy_region": "cn"})
+    scored = scorer.score(real("browser_capture.webm"), request)
+    assert reasons(scored)["expression"] == "no_face_consent"
+    assert (scored.exhibit.expression, scored.exhibit.key_frames) == ((), ())
+    assert scored.scorecard.quality.face_frames is None
+    assert "fluency" in named(scored), "the voice is scored all the same"
+    assert not any("expression" in r for r in scored.scorecard.human_review_reasons)
+
+
+def test_with_a_consent_for_the_face_it_is_measured_where_the_law_asks_for_one(scorer):
+    request = ENGLISH.model_copy(update={"policy_region": "cn", "face_consent": "face-2026-17"})
+    scored = scorer.score(real("browser_capture.webm"), request)
+    assert reasons(scored)["expression"] == "no_head"
+    assert scored.scorecard.request.face_consent == "face-2026-17"
+    stills = scored.exhibit.key_frames
+    assert stills
+    assert all("lips" in still.outlines for still in stills)
+
+
 def test_two_faces_and_no_face_each_have_their_reason(scorer, shared_data):
     folder = shared_data / "recordings"
     assert reasons(scorer.score(folder / "two_faces.mp4", ENGLISH))["expression"] == "several_faces"

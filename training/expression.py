@@ -11,7 +11,7 @@ Source: attentive statistics pooling, Okabe et al., Interspeech 2018.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,18 +31,37 @@ from torch import nn
 
 import configs
 from data import outcomes
-from data.contract import EXPRESSION, Manifest, Record, UndefinedMetric
-from data.expression import head_input, load_series
-from data.face import ExpressionConfig
+from data.assets import file_sha256
+from data.contract import (
+    EXPRESSION,
+    EXPRESSION_MEASURES,
+    Manifest,
+    Record,
+    UndefinedMetric,
+    UnusableRecording,
+)
+from data.expression import (
+    ExpressionSeries,
+    expression_measures,
+    expression_problem,
+    head_input,
+    load_series,
+    save_series,
+)
+from data.face import ExpressionConfig, FaceTracker
 from data.head import HeadGraph
-from data.registry import read_manifest
+from data.recording import open_recording
+from data.registry import STABILITY, read_manifest
 from data.splits import folds
+from data.watching import expression_series
 from evaluation import agreement
 from evaluation.rows import PLACES, Intervals
+from evaluation.stability import drifts, stability_page
 from training import fit
-from training.expression_card import calibration, learned_card, starter_card
+from training.expression_card import calibration, learned_card, measuring_card
 from training.facts import facts
 from training.publish import Built, Judged
+from training.stability import filmed_otherwise
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -159,6 +178,7 @@ class Examples:
     ratings : (recordings, targets) mean over raters with their severity taken out; NaN
         where nobody rated. Severity is estimated on everybody: it describes raters
     severity : (targets, raters) points a rater gives below the others
+    measures : one row a recording, a column for each of EXPRESSION_MEASURES
     """
 
     table: pd.DataFrame
@@ -168,6 +188,7 @@ class Examples:
     raw: Floats
     ratings: Floats
     severity: Floats
+    measures: pd.DataFrame
 
     @property
     def people(self) -> npt.NDArray[np.str_]:
@@ -180,11 +201,11 @@ class Examples:
         return [self.people[wanted], self.ratings[wanted], *features]
 
 
-def examples(folder: Path) -> Examples:
-    """`ratings.csv` (person, item, target, rater, rating in points of 100) and `series/`.
+def examples(folder: Path, store: Path) -> Examples:
+    """`ratings.csv` (person, item, target, rater, rating in points of 100) and what was rated.
 
-    Raises FileNotFoundError naming rated recordings without a series, BadTable where an item
-    is of two people: a series is named by its item.
+    Raises FileNotFoundError naming rated recordings that are not there, BadTable where an
+    item is of two people: a recording is named by its item.
     """
     given = outcomes.read(folder).ratings
     if given.empty:
@@ -195,14 +216,9 @@ def examples(folder: Path) -> Examples:
             f"ratings.csv: {len(twice)} items are of more than one person, e.g. {twice[0]}; name "
             "each recording once, since series/ has one file an item"
         )
-    paths = [folder / "series" / f"{item}.npz" for item in items["item"]]
-    if absent := [path.stem for path in paths if not path.is_file()]:
-        raise FileNotFoundError(
-            f"{len(absent)} rated recordings have no series in {folder / 'series'}, e.g. "
-            f"{absent[0]}; extract them with data.expression first"
-        )
+    found = series_of(folder, items["item"], store)
     measured = configs.load("expression_measures", ExpressionConfig)
-    series = [head_input(load_series(path), measured) for path in paths]
+    series = [head_input(one, measured) for one in found]
     targets, raters = (tuple(sorted(given[name].unique())) for name in ("target", "rater"))
     raw = np.full((len(items), len(targets), len(raters)), np.nan)
     place = {item: i for i, item in enumerate(items["item"])}
@@ -217,7 +233,43 @@ def examples(folder: Path) -> Examples:
         raw=raw,
         ratings=_mean_rating(raw + severity),
         severity=severity,
+        measures=pd.DataFrame([expression_measures(one, measured) for one in found], dtype=float),
     )
+
+
+def series_of(folder: Path, items: Iterable[str], store: Path) -> list[ExpressionSeries]:
+    """Of each item: `series/<item>.npz`, else watched in `recordings/<item>.*` and kept in store.
+
+    Raises FileNotFoundError naming items that have neither, ContractMismatch for a series
+    with other columns.
+    """
+    kept = store / "series" / EXPRESSION.id
+    kept.mkdir(parents=True, exist_ok=True)
+    filmed = {path.stem: path for path in sorted((folder / "recordings").glob("*.*"))}
+    paths, waiting, absent = [], {}, []
+    for item in items:
+        ready = folder / "series" / f"{item}.npz"
+        if not ready.is_file() and item in filmed:
+            ready = kept / f"{file_sha256(filmed[item])}.npz"
+            if not ready.is_file():
+                waiting[ready] = filmed[item]
+        elif not ready.is_file():
+            absent.append(item)
+        paths.append(ready)
+    if absent:
+        raise FileNotFoundError(
+            f"{len(absent)} rated recordings are neither in {folder / 'recordings'} nor, watched, "
+            f"in {folder / 'series'}, e.g. {absent[0]}"
+        )
+    if waiting:
+        with FaceTracker() as tracker, fit.progress("watched", len(waiting)) as done:
+            for ready, path in waiting.items():
+                frames = open_recording(path).frames(tracker.config.quick_rate_hz)
+                scratch = ready.with_suffix(".part.npz")
+                save_series(expression_series(frames, tracker), scratch)
+                scratch.replace(ready)
+                done()
+    return [load_series(path) for path in paths]
 
 
 def _mean_rating(adjusted: Floats) -> Floats:
@@ -369,8 +421,13 @@ def scores(model: TemporalHead, rated: Examples, wanted: Rows) -> Floats:
 
 
 def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
-    """The expression version learned from the ratings in `data`, ready to publish."""
-    rated = examples(data)
+    """The expression version learned from the ratings in `data`, ready to publish.
+
+    Without ratings it has no head and gives no score: see `measures_only`.
+    """
+    if not (data / "ratings.csv").is_file():
+        return measures_only(data)
+    rated = examples(data, store)
     found = held_out(config, rated, store)
     everyone = np.arange(len(rated.table))
     chosen = choose(config, rated, everyone, store, name="all")
@@ -378,7 +435,7 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
     predictions = prediction_table(rated, found, mean_baseline(config, rated))
     calibrated = calibration(predictions, level=config.coverage)
     served = Intervals.of(calibrated)
-    known = facts(data)
+    known, usual = facts(data), references(rated)
     manifest = Manifest(
         name="expression",
         feature_set=EXPRESSION.id,
@@ -388,6 +445,7 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
         validated_languages=config.languages,
         validated_settings=config.settings,
         provisional_reason=PROVISIONAL,
+        **usual,
         learned_from=f"{known.learned_from} ({len(set(rated.people))} people, "
         f"{len(rated.raters)} raters)",
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -400,7 +458,12 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
         manifest=manifest,
         files={"head.onnx": head},
         card=learned_card(
-            predictions, calibrated, facts=known, head=str(chosen), protocol=protocol
+            predictions,
+            calibrated,
+            facts=known,
+            head=str(chosen),
+            protocol=protocol,
+            references={} if usual["references"] is PUBLISHED else usual["references"],
         ),
         predictions=predictions,
         metrics={
@@ -518,7 +581,7 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     names = [target.name for target in manifest.targets]
     if not manifest.artifact:
         raise UndefinedMetric("This version measures and has no head, so there is no score.")
-    rated = examples(data)
+    rated = examples(data, store)
     if absent := set(names) - set(rated.targets):
         raise UndefinedMetric(f"The folder has no ratings of {', '.join(sorted(absent))}.")
     head = HeadGraph(version / manifest.artifact)
@@ -535,14 +598,66 @@ def judge(version: Path, data: Path, store: Path) -> list[Judged]:
     return judged
 
 
-def starter() -> Built:
-    """The version that ships: measures, no head, no score."""
+MIN_PEOPLE = 30
+"""Fewer give no reference range: the ends of one rest on a tenth of them."""
+
+PUBLISHED = {
+    column.name: column.reference for column in EXPRESSION_MEASURES if column.reference is not None
+}
+
+
+def references(rated: Examples) -> dict[str, Any]:
+    """Fields of the manifest: the 10th to 90th percentile of the rated people, each once."""
+    people = rated.measures.groupby(rated.people).mean()
+    if len(people) < MIN_PEOPLE:
+        return {"references": PUBLISHED, "references_source": PUBLISHED_SOURCE}
+    known = people.loc[:, people.notna().sum() >= MIN_PEOPLE].quantile([0.1, 0.9])
+    return {
+        "references": {str(name): tuple(known[name].round(4)) for name in known},
+        "references_source": f"{len(people)} rated people",
+    }
+
+
+PUBLISHED_SOURCE = "; ".join(
+    f"{column.name}: {column.reference_source}"
+    for column in EXPRESSION_MEASURES
+    if column.reference is not None
+)
+
+
+def measures_only(data: Path) -> Built:
+    """A version without a head: measures, how stable they are, and no score.
+
+    data : folder of recordings with one face, filmed otherwise to see how the measures drift
+    Raises FileNotFoundError where it has none.
+    """
+    with FaceTracker() as tracker:
+        paths = [path for path in sorted(data.glob("*.*")) if _shows_a_face(path, tracker)]
+        if not paths:
+            raise FileNotFoundError(f"{data} has neither ratings.csv nor a recording of a face")
+        table = filmed_otherwise(paths, tracker)
+    rows = drifts(table, EXPRESSION_MEASURES)
+    page = stability_page(rows, EXPRESSION_MEASURES, table["recording"].nunique())
     manifest = Manifest(
         name="expression",
         feature_set=EXPRESSION.id,
         provisional_reason=PROVISIONAL,
+        references=PUBLISHED,
+        references_source=PUBLISHED_SOURCE,
         learned_from="nothing: no public ratings of behaviour in interviews exist",
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    files = {STABILITY: table.to_csv(index=False).encode(), "stability.html": page.encode()}
     columns = ["person", "item", "target", "rating", "score"]
-    return Built(manifest, {}, starter_card(), pd.DataFrame(columns=columns), {})
+    return Built(manifest, files, measuring_card(rows), pd.DataFrame(columns=columns), {})
+
+
+def _shows_a_face(path: Path, tracker: FaceTracker) -> bool:
+    try:
+        recording = open_recording(path)
+    except UnusableRecording:
+        return False
+    if recording.video_problem:
+        return False
+    series = expression_series(recording.frames(tracker.config.rate_hz), tracker)
+    return expression_problem(series, tracker.config) is None

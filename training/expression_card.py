@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -17,11 +17,13 @@ from evaluation.card import (
     Calibration,
     Card,
     Data,
+    Drift,
     Explanation,
     Identity,
     IntendedUse,
     Law,
     Limitations,
+    Measured,
     Metric,
     Metrics,
     Monitoring,
@@ -41,8 +43,8 @@ NO_HEAD = (
 )
 
 
-def starter_card() -> Card:
-    """The card of the version that measures and does not score."""
+def measuring_card(stability: tuple[Drift, ...]) -> Card:
+    """The card of a version that measures and does not score."""
     absent = not_applicable(NO_HEAD)
     return Card(
         identity=_identity(
@@ -72,6 +74,9 @@ def starter_card() -> Card:
         criterion_validity=absent,
         impact=absent,
         calibration=Calibration(method=absent, level=absent, half_width=absent, coverage=absent),
+        robustness=absent,
+        measures=tuple(measured({})),
+        stability=stability,
         abstention=absent,
         explanation=_explanation(),
         limitations=_limitations(),
@@ -79,6 +84,22 @@ def starter_card() -> Card:
         monitoring=_monitoring(),
         law=_law(),
     )
+
+
+def measured(references: Mapping[str, tuple[float, float]], source: str = "") -> Iterator[Measured]:
+    """Every measure that is shown. references, source : of the version, over the published ones"""
+    for column in EXPRESSION_MEASURES:
+        own = references.get(column.name)
+        low, high = own or column.reference or (None, None)
+        yield Measured(
+            name=column.name,
+            unit=column.unit,
+            meaning=column.meaning,
+            low=low,
+            high=high,
+            source=(source if own else column.reference_source) or "none: nobody was measured",
+            disturbed_by=", ".join(column.disturbed_by),
+        )
 
 
 def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
@@ -97,7 +118,13 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
 
 
 def learned_card(
-    predictions: pd.DataFrame, calibration: Calibration, *, facts: Facts, head: str, protocol: str
+    predictions: pd.DataFrame,
+    calibration: Calibration,
+    *,
+    facts: Facts,
+    head: str,
+    protocol: str,
+    references: Mapping[str, tuple[float, float]],
 ) -> Card:
     """The complete card of a head but for what writing and registering add."""
     targets = sorted(predictions["target"].unique())
@@ -144,6 +171,8 @@ def learned_card(
         criterion_validity=not_applicable("no rated person was hired or observed at work"),
         impact=not_applicable("nobody was selected with this version"),
         calibration=calibration,
+        measures=tuple(measured(references, f"{len(set(predictions['person']))} rated people")),
+        stability=not_applicable("see the version that measures only"),
         abstention=not_applicable("only recordings with a measured face were rated"),
         explanation=_explanation(),
         limitations=_limitations(),

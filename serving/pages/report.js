@@ -46,6 +46,11 @@
     const language = event.target.closest("[data-speak]");
     if (language) speak(language.dataset.speak);
     if (event.target.closest("#print")) window.print();
+    const landmarks = event.target.closest("#landmarks");
+    if (landmarks) {
+      const shown = root.toggleAttribute("data-landmarks");
+      landmarks.setAttribute("aria-pressed", String(shown));
+    }
   });
 
   for (const lane of document.querySelectorAll(".lane")) {

@@ -255,7 +255,14 @@ def exhibit() -> Exhibit:
             Curve(name="head_yaw", unit="deg", meaning="turn", times_s=at, values=tuple(yaw)),
         ),
         key_frames=(
-            KeyFrame(time_s=3.2, measure="smile", value=0.55, unit="1", jpeg=still()),
+            KeyFrame(
+                time_s=3.2,
+                measure="smile",
+                value=0.55,
+                unit="1",
+                jpeg=still(),
+                outlines={"lips": ((0.4, 0.6), (0.6, 0.6), (0.5, 0.7)), "nose": ((0.5, 0.4),) * 2},
+            ),
             KeyFrame(time_s=14.2, measure="head_yaw", value=8.9, unit="deg", jpeg=still()),
         ),
     )
@@ -464,6 +471,33 @@ def test_the_report_works_in_a_browser_and_asks_nothing_of_the_network(
     assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert complaints == []
     page.close()
+
+
+def test_landmarks_are_drawn_over_the_stills_when_asked_for(
+    browser, html: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(html, encoding="utf-8")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    lips = page.locator(".still svg polygon")
+    assert not lips.is_visible()
+    page.click("#landmarks")
+    assert lips.is_visible()
+    assert page.locator("#landmarks").get_attribute("aria-pressed") == "true"
+    picture, drawn = page.locator(".still img").first.bounding_box(), lips.bounding_box()
+    assert drawn["x"] == pytest.approx(picture["x"] + 0.4 * picture["width"], abs=2)
+    assert drawn["width"] == pytest.approx(0.2 * picture["width"], abs=3)
+    page.click("#landmarks")
+    assert not lips.is_visible()
+    page.close()
+
+
+def test_a_report_whose_stills_have_no_landmarks_offers_none() -> None:
+    bare = exhibit()
+    stills = tuple(frame.model_copy(update={"outlines": {}}) for frame in bare.key_frames)
+    page = render_report(scorecard(), bare.model_copy(update={"key_frames": stills}))
+    assert 'id="landmarks"' not in page
 
 
 def test_a_phone_shows_the_report_without_sideways_scrolling(
