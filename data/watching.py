@@ -77,7 +77,8 @@ class _Seen:
 
     Where the eyes' picture changes between two frames, the first is added with the values
     of the last analysed one, which it resembled: straight lines between analysed frames
-    would begin a blink long before it.
+    would begin a blink long before it. Where lids were met while they closed, the
+    next frame is analysed too: in the dark they are seen to be closed only there.
 
     box : of the face in the look _UNDER_WAY before the last: it is waited for, the later ones
         go on; which frames are looked at does not depend on how fast that goes
@@ -92,6 +93,7 @@ class _Seen:
     box: Box | None = None
     eyes: Floats = field(default_factory=lambda: np.empty(0))
     contrast: float = 0.0
+    changed: bool = False
     unchanged_s: float | None = None
     under_way: list[Future[Look]] = field(default_factory=list)
 
@@ -100,14 +102,17 @@ class _Seen:
         # half a frame of slack: 5 frames at 15 a second are a third of a second but for rounding
         due = frame.time_s - self.analysed_s >= 1 / config.rate_hz - 0.5 / config.quick_rate_hz
         change = np.abs(_eyes(frame.luma, self.box) - self.eyes).ravel()
-        changed = np.partition(change, _CHANGED)[_CHANGED] > config.quick_change * self.contrast
-        if changed and not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
-            self.missed += 1
+        changed = bool(
+            np.partition(change, _CHANGED)[_CHANGED] > config.quick_change * self.contrast
+        )
+        closing, self.changed = self.changed and self._closing(), changed
+        if not due and self.analysed >= config.mean_rate_hz * (frame.time_s + 1):
+            self.missed += changed
             return False
         if changed and self.unchanged_s is not None:
             self._append(self.unchanged_s, self.looks[-1], self.brightness[-1])
         self.unchanged_s = frame.time_s
-        return bool(due or changed)
+        return due or changed or closing
 
     def add(self, frame: Frame, look: Future[Look]) -> None:
         """Take in a frame whose look has begun, once the one before it has ended."""
@@ -116,8 +121,13 @@ class _Seen:
         self.analysed += 1
         self.analysed_s = frame.time_s
         self.eyes = _eyes(frame.luma, self.box)
-        self.contrast = float(self.eyes.std()) + 0.5
+        self.contrast = float(self.eyes.std()) + 2
         self.unchanged_s = None
+
+    def _closing(self) -> bool:
+        """Whether the eyes are less open in the last look than in the one before; waits for it."""
+        before, last = (look.result().values[_APERTURE] for look in self.looks[-2:])
+        return bool(last < _CLOSING * before)
 
     def _ended(self, look: Future[Look]) -> Future[Look]:
         """The look that box is of; in the beginning the first."""
@@ -139,6 +149,12 @@ _EYES_SIDE = 32
 
 _CHANGED = round(0.97 * _EYES_SIDE**2)
 """The picture of the eyes changed when more than three in a hundred of its points did."""
+
+
+_APERTURE = EXPRESSION.names.index("eye_aperture")
+
+_CLOSING = 0.85
+"""Of the opening before: lids that close, more than a gaze that sinks between two frames."""
 
 
 def _eyes(luma: Image, box: tuple[float, float, float, float] | None) -> Floats:

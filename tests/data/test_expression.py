@@ -128,7 +128,8 @@ def test_a_gap_without_a_face_is_marked_and_not_bridged() -> None:
     assert not missing[(times < 3.9) | (times > 6.1)].any()
     features, mask = head_input(series, CONFIG)
     assert (features[mask == 0] == 0).all()
-    assert mask.mean() == pytest.approx(0.8, abs=0.04)
+    # a look every 0.4 s: up to so much is unknown on each side of the two seconds
+    assert 0.8 - 0.08 <= mask.mean() <= 0.8
     _, steady = regular(series, CONFIG.rate_hz, max_gap_s=CONFIG.max_gap_s)
     missing = np.isnan(steady[:, 0])
     smile = curves(series, CONFIG)[0]
