@@ -143,6 +143,7 @@ def _full(path: Path, tracker: FaceTracker) -> Full:
         values=np.array([look.values for look in looks]),
         faces=np.array([look.faces for look in looks]),
         brightness=np.array(brightness),
+        blurred=np.zeros(len(looks), bool),
         covered=np.zeros(len(looks), bool),
         frozen=np.zeros(len(looks), bool),
         offered_hz=rate_hz,
@@ -176,7 +177,7 @@ def _agreement(paths: Iterable[Path], tracker: FaceTracker) -> pd.DataFrame:
 
 def _part(series: ExpressionSeries, start_s: float) -> ExpressionSeries:
     inside = (series.times_s >= start_s) & (series.times_s < start_s + STRETCH_S)
-    by_frame = ("times_s", "values", "faces", "brightness", "covered", "frozen")
+    by_frame = ("times_s", "values", "faces", "brightness", "blurred", "covered", "frozen")
     cut: dict[str, object] = {name: getattr(series, name)[inside] for name in by_frame}
     return replace(series, **cut)  # type: ignore[arg-type]
 

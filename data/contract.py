@@ -61,8 +61,8 @@ class TooFewPeople(ValueError):
 class Column:
     """One measured number.
 
-    reference : (low, high), the range between the 10th and 90th percentile of
-        the people named in `reference_source`; None where nobody was measured.
+    reference : (low, high), the range between the 10th and 90th percentile of the people
+        named in `reference_source`, or what it publishes as usual; None where there is neither
     disturbed_by : what moves it besides what it is a measure of
     """
 
@@ -569,23 +569,135 @@ are blendshapes, 0 (absent) to 1 (full). Left and right are averaged, so a mirro
 image changes nothing but the sign of yaw and roll and face_x."""
 
 EXPRESSION_MEASURES = (
-    Column("smile_share", "1", "share of the time with a visible smile"),
-    Column("smile_intensity", "1", "mean smile, 0 none to 1 full"),
-    Column("brow_movement", "1", "standard deviation of brow raising"),
-    Column("mouth_opening", "1", "mean gap between the lips over the width of the mouth"),
-    Column("blink_rate", "1/min", "blinks per minute of a visible face turned to the camera"),
-    Column("blink_duration", "s", "mean duration of a blink"),
-    Column("gaze_to_camera_share", "1", "share of the time with gaze toward the camera"),
-    Column("longest_look_away", "s", "longest time without gaze toward the camera"),
-    Column("head_turn", "deg", "median turn of the head away from the camera, either side"),
-    Column("head_raise", "deg", "median height of the head's direction above the camera"),
-    Column("head_tilt", "deg", "median sideways tilt of the head, either side"),
-    Column("head_movement", "deg/s", "mean speed of head rotation"),
-    Column("nods", "1/min", "quick lowerings of the head and back, per minute"),
-    Column("shakes", "1/min", "quick turns of the head to one side and the other, per minute"),
-    Column("expressiveness", "1", "mean standard deviation of the facial movements"),
-    Column("face_height", "1", "median height of the face over the height of the picture"),
-    Column("face_offset", "1", "median distance of the face from the picture's centre, widths"),
+    Column(
+        "smile_share",
+        "1",
+        "share of the time with a visible smile",
+        disturbed_by=("blur", "the usual shape of a mouth at rest"),
+    ),
+    Column(
+        "smile_intensity",
+        "1",
+        "mean smile, 0 none to 1 full",
+        disturbed_by=("blur", "the usual shape of a mouth at rest"),
+    ),
+    Column(
+        "brow_movement",
+        "1",
+        "standard deviation of brow raising",
+        disturbed_by=("blur", "glasses", "a fringe", "a picture mirrored", "a head that turns"),
+    ),
+    Column(
+        "mouth_opening",
+        "1",
+        "mean gap between the lips over the width of the mouth",
+        disturbed_by=("blur", "a beard", "light", "darker skin: +.01 to +.03"),
+    ),
+    Column(
+        "blink_rate",
+        "1/min",
+        "blinks per minute of a visible face turned to the camera",
+        reference=(10.5, 32.5),
+        reference_source="Doughty 2001, Optometry and Vision Science 78: 712-725, in conversation",
+        disturbed_by=(
+            "blur",
+            "glasses: not counted where they hide the lids",
+            "fewer than 9 frames a second",
+            "looking down",
+        ),
+    ),
+    Column(
+        "blink_duration",
+        "s",
+        "mean duration of a blink",
+        reference=(0.1, 0.4),
+        reference_source="Schiffman 2001, Sensation and Perception",
+        disturbed_by=("in steps of a frame, 0.07 s at 15 a second", "blur", "glasses"),
+    ),
+    Column(
+        "gaze_to_camera_share",
+        "1",
+        "share of the time with gaze toward the camera",
+        disturbed_by=(
+            "glasses: halved where a rim crosses the eye",
+            "a camera beside or above the screen",
+            "strabismus",
+            "blur",
+            "a weak connection: -.08",
+        ),
+    ),
+    Column(
+        "longest_look_away",
+        "s",
+        "longest time without gaze toward the camera",
+        disturbed_by=("glasses", "a camera beside or above the screen", "a second screen"),
+    ),
+    Column(
+        "head_turn",
+        "deg",
+        "median turn of the head away from the camera, either side",
+        disturbed_by=("a camera to the side", "the face's place in the picture: up to 3°"),
+    ),
+    Column(
+        "head_raise",
+        "deg",
+        "median height of the head's direction above the camera",
+        disturbed_by=("a camera above or below the eyes", "blur: +2°", "darker skin: -1°"),
+    ),
+    Column(
+        "head_tilt",
+        "deg",
+        "median sideways tilt of the head, either side",
+        disturbed_by=("a camera that is not level",),
+    ),
+    Column(
+        "head_movement",
+        "deg/s",
+        "mean speed of head rotation",
+        disturbed_by=("glasses: +1.5 at rest", "a camera held in the hand"),
+    ),
+    Column(
+        "nods",
+        "1/min",
+        "quick lowerings of the head and back, per minute",
+        disturbed_by=(
+            "a head that never rests: not counted",
+            "glasses: not counted where they flicker",
+        ),
+    ),
+    Column(
+        "shakes",
+        "1/min",
+        "quick turns of the head to one side and the other, per minute",
+        disturbed_by=(
+            "a head that never rests: not counted",
+            "glasses: not counted where they flicker",
+        ),
+    ),
+    Column(
+        "expressiveness",
+        "1",
+        "mean standard deviation of the facial movements",
+        disturbed_by=(
+            "a head that turns",
+            "a picture mirrored",
+            "darker skin: +.01 to +.02",
+            "blur",
+            "glasses",
+        ),
+    ),
+    Column(
+        "face_height",
+        "1",
+        "median height of the face over the height of the picture",
+        disturbed_by=("the distance to the camera and its lens, nothing of the person",),
+    ),
+    Column(
+        "face_offset",
+        "1",
+        "median distance of the face from the picture's centre, widths",
+        disturbed_by=("where the camera stands, nothing of the person",),
+    ),
 )
 """Summaries of one response. Shown, never scored without a head trained on ratings."""
 

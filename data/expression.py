@@ -25,11 +25,11 @@ class ExpressionSeries:
     """The analysed frames of one recording, in order, irregular in time.
 
     times_s : (frames,)
-    values : (frames, EXPRESSION width), NaN where there is not exactly one face, where its
-        eyes or mouth are covered, and where the picture is frozen
+    values : (frames, EXPRESSION width), NaN where there is not exactly one face, and where
+        it is blurred, its eyes or mouth are covered, or the picture is frozen
     faces : (frames,) 0, 1, or 2 for two and more
     brightness : (frames,) mean luma, 0 black to 1 white
-    covered, frozen : (frames,)
+    blurred, covered, frozen : (frames,)
     offered_hz : frames a second that the recording offered, analysed or not
     missed_share : of them, 0 to 1, that showed a change and were one too many to analyse
     deformation : how far lids, lips, brows and nose move from where they would be if the face
@@ -41,6 +41,7 @@ class ExpressionSeries:
     values: Floats
     faces: npt.NDArray[np.int64]
     brightness: Floats
+    blurred: Flags
     covered: Flags
     frozen: Flags
     offered_hz: float
@@ -53,7 +54,7 @@ class ExpressionSeries:
         return self.values[:, EXPRESSION.names.index(name)]
 
 
-_BY_FRAME = ("times_s", "values", "faces", "brightness", "covered", "frozen")
+_BY_FRAME = ("times_s", "values", "faces", "brightness", "blurred", "covered", "frozen")
 
 
 def save_series(series: ExpressionSeries, path: Path) -> None:
@@ -125,15 +126,14 @@ Problem = tuple[str, str]
 def expression_problem(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
     """Why the face is not measured; None when it is.
 
-    Codes: no_video, too_dark, frozen, several_faces, no_face, face_too_small, face_covered,
-    profile, static_picture.
+    Codes: no_video, too_dark, frozen, several_faces, no_face, face_too_small, blurred,
+    face_covered, profile, static_picture.
     """
     if len(series.times_s) < 2:
         return "no_video", "The recording has no video that can be read."
-    found = (
-        problem(series, config)
-        for problem in (_dark, _frozen, _several, _absent, _small, _covered, _in_profile, _static)
-    )
+    picture = (_dark, _frozen, _several, _absent, _small, _blurred)
+    face = (_covered, _in_profile, _static)
+    found = (problem(series, config) for problem in (*picture, *face))
     return next(filter(None, found), None)
 
 
@@ -189,7 +189,7 @@ def _absent(series: ExpressionSeries, config: ExpressionConfig) -> Problem | Non
 
 def _small(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
     heights = series.column("face_height")
-    if np.isnan(heights).all():  # covered throughout: the next check says so
+    if np.isnan(heights).all():  # blurred or covered throughout: the next checks say so
         return None
     pixels = float(np.nanmedian(heights) * series.height)
     if pixels >= config.min_face_pixels:
@@ -198,6 +198,17 @@ def _small(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None
         "face_too_small",
         f"The face is {pixels:.0f} pixels high; at least {config.min_face_pixels:.0f} are "
         "needed. Sit closer to the camera.",
+    )
+
+
+def _blurred(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    share = _share(series.blurred, series, among=series.faces == 1)
+    if share <= config.max_blurred_share:
+        return None
+    return (
+        "blurred",
+        f"The face is out of focus in {share:.0%} of the pictures, so that lids and lips cannot be "
+        "followed. Clean the lens and let the camera focus on you.",
     )
 
 

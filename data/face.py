@@ -65,6 +65,8 @@ class ExpressionConfig(Record):
     eyes_covered_below: float = Field(ge=0)
     mouth_covered_below: float = Field(ge=0)
     max_covered_share: float = Field(ge=0, le=1)
+    blurred_below: float = Field(ge=0)
+    max_blurred_share: float = Field(ge=0, le=1)
     profile_deg: float = Field(gt=0, lt=90)
     max_profile_share: float = Field(ge=0, le=1)
     static_s: float = Field(gt=0)
@@ -85,6 +87,7 @@ class Look:
     landmarks : (478, 2) in pixels; None where not exactly one face
     eye_contrast, mouth_contrast : spread of the luma within the clearer eye and within the
         lips, over the mean luma of the face; about 0 where something plain covers them
+    sharpness : spread of the Laplacian of the face, brought to one size, over its mean luma
     """
 
     faces: int
@@ -93,6 +96,7 @@ class Look:
     landmarks: Floats | None = None
     eye_contrast: float = np.nan
     mouth_contrast: float = np.nan
+    sharpness: float = np.nan
 
 
 class FaceTracker:
@@ -332,13 +336,13 @@ _CONTRAST_SIDE = 96
 """Pixels that a face is brought to before its contrasts are measured: size changes none."""
 
 
-def _contrasts(image: Image, points: Floats) -> tuple[float, float]:
-    """(eyes, mouth) as Look describes them. points : (478, 2) pixels"""
+def _contrasts(image: Image, points: Floats) -> tuple[float, float, float]:
+    """(eyes, mouth, sharpness) as Look describes them. points : (478, 2) pixels"""
     low, high = points.min(axis=0), points.max(axis=0)
     left, top = np.maximum(low.astype(int), 0)
     crop = image[top : int(high[1]) + 1, left : int(high[0]) + 1]
     if min(crop.shape[:2]) < 2:
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     scale = _CONTRAST_SIDE / (high[1] - low[1])
     size = (max(2, round(crop.shape[1] * scale)), max(2, round(crop.shape[0] * scale)))
     luma = cv2.cvtColor(cv2.resize(crop, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
@@ -354,9 +358,11 @@ def _contrasts(image: Image, points: Floats) -> tuple[float, float]:
     face = within("face", 0.9)
     eyes, lips = [within(name, 1.25) for name in ("eye_a", "eye_b")], within("lips", 1.15)
     if not (len(face) and len(lips) and all(len(eye) for eye in eyes)):
-        return np.nan, np.nan
+        return np.nan, np.nan, np.nan
     level = max(float(face.mean()), 1.0)
-    return max(float(eye.std()) for eye in eyes) / level, float(lips.std()) / level
+    found = max(eye.std() for eye in eyes), lips.std(), cv2.Laplacian(luma, cv2.CV_64F).std()
+    eye, mouth, sharp = (float(spread) / level for spread in found)
+    return eye, mouth, sharp
 
 
 @contextmanager

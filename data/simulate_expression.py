@@ -88,6 +88,7 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         faces=faces,
         brightness=np.full(frames, 0.5),
         offered_hz=RATE_HZ,
+        blurred=np.zeros(frames, bool),
         covered=np.zeros(frames, bool),
         frozen=np.zeros(frames, bool),
         missed_share=0,

@@ -50,14 +50,16 @@ def expression_series(
         kept.finish()
     times_s = np.array(seen.times_s)
     looks = [look.result() for look in seen.looks]
-    covered, frozen = _covered(times_s, looks, config), still.frozen(times_s, config)
+    blurred, covered = _obscured(times_s, looks, config)
+    frozen = still.frozen(times_s, config)
     values = np.array([look.values for look in looks]).reshape(-1, len(EXPRESSION.columns))
-    values[covered | frozen] = np.nan
+    values[blurred | covered | frozen] = np.nan
     return ExpressionSeries(
         times_s=times_s,
         values=values,
         faces=np.array([look.faces for look in looks], dtype=np.int64),
         brightness=np.array(seen.brightness),
+        blurred=blurred,
         covered=covered,
         frozen=frozen,
         offered_hz=(offered - 1) / last_s if last_s > 0 else 0.0,
@@ -212,19 +214,23 @@ class _Stillness:
         return np.array(usual, float) < config.frozen_change
 
 
-def _covered(times_s: Floats, looks: list[Look], config: ExpressionConfig) -> Flags:
-    """(frames,) where eyes or mouth show no contrast for longer than a blink lasts."""
-    covered = np.zeros(len(looks), bool)
-    limits = (config.eyes_covered_below, config.mouth_covered_below)
-    contrasts = np.array([(look.eye_contrast, look.mouth_contrast) for look in looks])
+def _obscured(times_s: Floats, looks: list[Look], config: ExpressionConfig) -> tuple[Flags, Flags]:
+    """(blurred, covered), each (frames,): for longer than a blink lasts.
+
+    Blurred where the face shows no detail; covered where it does, but for eyes or mouth.
+    """
+    blurred, covered = np.zeros(len(looks), bool), np.zeros(len(looks), bool)
+    seen = np.array([(look.sharpness, look.eye_contrast, look.mouth_contrast) for look in looks])
+    limits = np.array([config.blurred_below, config.eyes_covered_below, config.mouth_covered_below])
     for i in range(len(looks)):
         if looks[i].faces == 1:
             first = np.searchsorted(times_s, times_s[i] - config.covered_s / 2)
             last = np.searchsorted(times_s, times_s[i] + config.covered_s / 2, side="right")
-            near = contrasts[first:last]
-            usual = np.median(near[np.isfinite(near[:, 0])], axis=0)
-            covered[i] = bool(np.any(usual < limits))
-    return covered
+            near = seen[first:last]
+            below = np.median(near[np.isfinite(near[:, 0])], axis=0) < limits
+            blurred[i] = below[0]
+            covered[i] = below[1:].any() and not below[0]
+    return blurred, covered
 
 
 _PLANE = np.array(sorted({i for part in OUTLINE.values() for i in part}))

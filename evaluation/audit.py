@@ -68,9 +68,10 @@ class Checked:
 def check(folder: Path) -> list[Checked]:
     """Every row of the tables of the card in a version's folder, and what is served of it.
 
-    Raises ContractMismatch when card or predictions are absent or cannot be read.
+    Raises ContractMismatch when the card or a table it states rows of is absent or unreadable.
     """
-    card, predictions = read_card(folder), _predictions(folder / PREDICTIONS)
+    predicted = ("person", "item", "target", "rating", "score")
+    card, predictions = read_card(folder), _table(folder / PREDICTIONS, predicted)
     rows = tables(card)
     intervals = Intervals.of(card.calibration, predictions)
     found = [_checked(row, predictions, intervals) for row in rows]
@@ -80,12 +81,13 @@ def check(folder: Path) -> list[Checked]:
     if manifest:
         for target in manifest.targets:
             found += _checked_target(target, intervals, predictions)
-    if isinstance(card.robustness, tuple) and (folder / ROBUSTNESS).is_file():
-        worse = pd.read_csv(folder / ROBUSTNESS, dtype={"person": str, "item": str})
+    if isinstance(card.robustness, tuple) and card.robustness:
+        worse = _table(folder / ROBUSTNESS, ("person", "item", "target", "condition"))
         found += _checked_robustness(card.robustness, worse)
         found += _checked_widenings(manifest.widenings if manifest else (), worse, intervals.level)
-    if isinstance(card.stability, tuple) and (folder / STABILITY).is_file():
-        found += _checked_stability(card.stability, pd.read_csv(folder / STABILITY))
+    if isinstance(card.stability, tuple) and card.stability:
+        filmed = _table(folder / STABILITY, ("recording", "change", "measure", "value"))
+        found += _checked_stability(card.stability, filmed)
     return found
 
 
@@ -189,11 +191,11 @@ def _same(stated: float | None, recomputed: float | None) -> bool:
     return abs(stated - recomputed) <= TOLERANCE
 
 
-def _predictions(path: Path) -> pd.DataFrame:
+def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype={"person": str, "item": str, "target": str})
     except (OSError, ValueError) as error:
-        raise ContractMismatch(f"{path} is no table of predictions: {error}") from error
-    if absent := {"person", "item", "target", "rating", "score"} - set(table.columns):
+        raise ContractMismatch(f"{path} cannot be read as a table: {error}") from error
+    if absent := set(columns) - set(table.columns):
         raise ContractMismatch(f"{path} has no column {', '.join(sorted(absent))}")
     return table

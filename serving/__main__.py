@@ -47,6 +47,10 @@ Language = Annotated[
     str | None, typer.Option(help="Language the answer is expected in; default: the job's.")
 ]
 Region = Annotated[str, typer.Option(help="Policy of configs/serving.yaml.")]
+FaceConsent = Annotated[
+    str,
+    typer.Option(help="Reference of the separate consent for the face; some regions ask for it."),
+]
 TranscriptFile = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="Words written by a human.")
 ]
@@ -62,6 +66,7 @@ def score(
     question: QuestionOption = None,
     language: Language = None,
     region: Region = "default",
+    face_consent: FaceConsent = "",
     transcript: TranscriptFile = None,
     report: Annotated[
         Path | None,
@@ -78,6 +83,7 @@ def score(
         question=question,
         language=language,
         policy_region=region,
+        face_consent=face_consent,
         transcript=transcript.read_text(encoding="utf-8") if transcript else None,
     )
     codes = []

@@ -1,10 +1,10 @@
 """Observable behaviour as people rated it, from the series of the face over time.
 
 Learned from a ratings table with several raters: how severe each rater is, is
-estimated and taken out; the head reads the series at 5 Hz with its gaps masked
+estimated and taken out; the head reads the series at a steady rate with its gaps masked
 (convolutions over time; pooled by mean, spread and attention; a ridge on top). Ratings are of
 behaviour ("keeps eye contact"), never of feelings. Without ratings there is no head:
-`starter` is the version that only measures.
+`measures_only` is the version that shows measures.
 Source: attentive statistics pooling, Okabe et al., Interspeech 2018.
 """
 

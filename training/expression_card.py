@@ -132,7 +132,7 @@ def learned_card(
         identity=_identity(f"Rated behaviour ({', '.join(targets)}), 0 to 100", facts.licences),
         intended_use=_intended_use("beside a human's judgement: how behaviour would be rated"),
         architecture=_architecture(
-            "two convolutions over the masked 5 Hz series, pooled by mean, spread and attention, "
+            "two convolutions over the masked 2.5 Hz series, pooled by mean, spread and attention, "
             f"ridge regression on top; chosen: {head}",
             f"{', '.join(targets)} in points of 100",
         ),
@@ -233,7 +233,7 @@ def _architecture(description: str, outputs: str) -> Architecture:
     file = configs.load("assets", assets.AssetsConfig).assets["face_landmarker.task"][0]
     return Architecture(
         description=description,
-        inputs="5 frames a second, up to 15 around quick movement, scaled to 640 pixels; "
+        inputs="2.5 frames a second, up to 15 around quick movement, scaled to 640 pixels; "
         "FeatureSet expression: a time series, gaps marked where not exactly one face is seen",
         outputs=outputs,
         base_models=(
@@ -268,7 +268,7 @@ def _explanation() -> Explanation:
         method="named measures with their unit, curves over time, and key frames of the largest "
         "smile, the longest look away and a nod",
         check="each measure on a photograph turned, moved, scaled, mirrored and blinked by "
-        "construction (tests/data/test_expression.py)",
+        "construction (tests/data/test_face.py, test_watching.py)",
     )
 
 
@@ -278,9 +278,14 @@ def _limitations() -> Limitations:
             "gaze is estimated from lids and iris to about ±10°, so the interviewer's picture and "
             "the camera are one direction; glasses and a low camera disturb it",
             "head angles move by up to 6° with the place of the face in the picture",
-            "blinks need at least 10 frames a second and a head within 25° of the camera",
-            "thresholds (a smile, a nod) were chosen, not learned; no reference ranges exist",
-            "accuracy by skin tone, age and glasses has not been measured here",
+            "blinks need at least 9 frames a second and a head within 25° of the camera",
+            "thresholds (a smile, a nod) were chosen, not learned; only blinks have a published "
+            "reference range",
+            "accuracy by skin tone, age and glasses has not been measured on real people; a darker "
+            "skin and glasses painted on real recordings stand in the table Filmed otherwise",
+            "glasses hide lids and brows from the model and draw the measured gaze toward their "
+            "glint; somebody who wears them and neither speaks nor blinks can be taken for a "
+            "picture, which asks for a person to look",
             f"blendshapes that never move are not used: {', '.join(UNUSED_BLENDSHAPES)}",
         ),
         trade_offs=(

@@ -97,11 +97,24 @@ def _compressed(frames: Frames, tracker: FaceTracker, *, bit_rate: int) -> Frame
 def _drawn(
     frames: Frames, tracker: FaceTracker, *, draw: Callable[[Image, np.ndarray], Image]
 ) -> Iterator[Frame]:
-    """What `draw` makes of every picture with one face and its landmarks in pixels."""
+    """What `draw` makes of every picture with one face and its landmarks in pixels.
+
+    The landmarks tremble and a thing that is worn does not: those of a face at rest follow
+    slowly, those of one that moves at once.
+    """
+    steady: np.ndarray | None = None
     for frame in frames:
         points = tracker.look(frame.image).landmarks
-        image = frame.image if points is None else draw(frame.image, points)
-        yield Frame(frame.time_s, image)
+        if points is None or steady is None:
+            steady = points
+        else:
+            moved = np.linalg.norm(points - steady, axis=1).mean() / np.ptp(points[:, 0])
+            steady = steady + np.clip(moved / _MOVES, 0.1, 1) * (points - steady)
+        yield Frame(frame.time_s, frame.image if steady is None else draw(frame.image, steady))
+
+
+_MOVES = 0.02
+"""Of the face's width: further away, landmarks have moved with the head."""
 
 
 def _darker_skin(image: Image, points: np.ndarray, *, share: float) -> Image:
@@ -115,26 +128,36 @@ def _darker_skin(image: Image, points: np.ndarray, *, share: float) -> Image:
     return np.asarray(cv2.cvtColor(lab.astype(np.uint8), cv2.COLOR_LAB2RGB), np.uint8)
 
 
+_RIM = (40, 35, 35)
+
+
 def _with_glasses(image: Image, points: np.ndarray) -> Image:
-    """Dark rims around both eyes, joined over the nose, with a glint in each."""
-    worn, width = image.copy(), np.ptp(points[:, 0])
-    middles = []
-    for name in ("eye_a", "eye_b"):
-        eye = points[list(OUTLINE[name])]
-        middle, reach = eye.mean(axis=0), 0.62 * np.ptp(eye[:, 0])
-        middles.append((middle, reach))
-        centre = (round(float(middle[0])), round(float(middle[1])))
-        axes = (round(float(1.15 * reach)), round(float(0.9 * reach)))
-        rim = max(1, round(width / 40))
-        cv2.ellipse(worn, centre, axes, 0, 0, 360, (40, 35, 35), rim, cv2.LINE_AA)
-        glint = (round(centre[0] + 0.5 * reach), round(centre[1] - 0.45 * reach))
-        cv2.circle(worn, glint, max(1, round(width / 50)), (245, 245, 245), -1, cv2.LINE_AA)
-    (a, reach_a), (b, reach_b) = middles
+    """Dark rims as wide as of real glasses around both eyes, joined, with a glint in each."""
+    worn, width = image.copy(), float(np.ptp(points[:, 0]))
+    rim = max(1, round(width / 60))
+    eyes = [points[list(OUTLINE[name])] for name in ("eye_a", "eye_b")]
+    middles = [(eye.mean(axis=0), float(np.ptp(eye[:, 0]))) for eye in eyes]
+    for middle, side in middles:
+        centre = middle + np.array([0, 0.12 * side])
+        cv2.ellipse(
+            worn, _fine(centre), _fine((0.85 * side, 0.66 * side)), 0, 0, 360, _RIM, rim,
+            cv2.LINE_AA, _FINE,
+        )  # fmt: skip
+        glint, size = centre + np.array([0.45, -0.35]) * side, width / 70
+        cv2.circle(worn, _fine(glint), _fine((size,))[0], (245, 245, 245), -1, cv2.LINE_AA, _FINE)
+    (a, side_a), (b, side_b) = middles
     along = (b - a) / max(float(np.linalg.norm(b - a)), 1e-6)
-    ends = [np.round(a + 1.15 * reach_a * along), np.round(b - 1.15 * reach_b * along)]
-    left, right = (tuple(int(v) for v in end) for end in ends)
-    cv2.line(worn, left, right, (40, 35, 35), max(1, round(width / 40)), cv2.LINE_AA)
+    ends = a + 0.85 * side_a * along, b - 0.85 * side_b * along
+    cv2.line(worn, _fine(ends[0]), _fine(ends[1]), _RIM, rim, cv2.LINE_AA, _FINE)
     return worn
+
+
+_FINE = 4
+"""Bits of a pixel that drawing keeps: rims that jump from pixel to pixel are no glasses."""
+
+
+def _fine(values: Iterable[float]) -> tuple[int, ...]:
+    return tuple(round(float(value) * 2**_FINE) for value in values)
 
 
 CHANGES = (

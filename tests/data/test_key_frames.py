@@ -40,6 +40,7 @@ def drawn(seconds: float, **columns: Drawn) -> tuple[ExpressionSeries, KeptFrame
         values=values,
         faces=np.ones(len(times), dtype=np.int64),
         brightness=np.full(len(times), 0.5),
+        blurred=np.zeros(len(times), bool),
         covered=np.zeros(len(times), bool),
         frozen=np.zeros(len(times), bool),
         offered_hz=RATE_HZ,

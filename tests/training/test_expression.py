@@ -1,5 +1,6 @@
 """A planted rule is found again through severe and noisy raters, on people never learned from."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import pytest
 import torch
 
 import configs
-from data.contract import EXPRESSION, ContractMismatch, UndefinedMetric
-from data.expression import load_series, save_series
+from data.contract import EXPRESSION, EXPRESSION_MEASURES, ContractMismatch, UndefinedMetric
+from data.expression import expression_measures, load_series, save_series
+from data.face import ExpressionConfig
 from data.outcomes import BadTable
-from data.registry import read_manifest
+from data.registry import STABILITY, read_manifest
 from data.simulate_expression import TARGETS, simulate_ratings
 from evaluation.agreement import pearson
 from evaluation.audit import check
@@ -27,11 +29,15 @@ from training.expression import (
     examples,
     fitted,
     judge,
+    measures_only,
     rater_severity,
+    references,
     run,
-    starter,
+    series_of,
 )
+from training.expression_card import measuring_card
 from training.publish import Built, write
+from training.stability import CHANGES
 
 SHIPPED = Path(__file__).resolve().parents[2] / "training" / "starter" / "expression"
 
@@ -64,7 +70,7 @@ def planted(folder: Path) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def rated(folder: Path, planted: pd.DataFrame) -> Examples:
-    return examples(folder)
+    return examples(folder, folder)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,7 @@ def test_an_item_of_two_people_is_refused(tmp_path: Path) -> None:
     table.loc[table["item"] == "p0001-0", "item"] = "p0000-0"
     table.to_csv(tmp_path / "ratings.csv", index=False)
     with pytest.raises(BadTable, match=r"items are of more than one person, e\.g\. p0000-0"):
-        examples(tmp_path)
+        examples(tmp_path, tmp_path)
 
 
 def test_other_features_of_the_same_people_are_learned_from_anew(
@@ -137,7 +143,7 @@ def test_a_target_nobody_rated_on_a_recording_is_missing_there_and_nowhere_else(
     table = pd.read_csv(tmp_path / "ratings.csv")
     unrated = (table["item"] == "p0004-0") & (table["target"] == TARGETS[1])
     table[~unrated].to_csv(tmp_path / "ratings.csv", index=False)
-    found = examples(tmp_path)
+    found = examples(tmp_path, tmp_path)
     place = (found.table["item"] == "p0004-0").to_numpy(), found.targets.index(TARGETS[1])
     assert np.isnan(found.ratings[place]).all()
     assert np.isnan(found.ratings).sum() == 1
@@ -221,7 +227,7 @@ def test_intervals_cover_nine_tenths_of_the_ratings_of_people_never_learned_from
     built: Built, tmp_path: Path
 ) -> None:
     simulate_ratings(tmp_path, n_people=100, seed=21)
-    others = examples(tmp_path)
+    others = examples(tmp_path, tmp_path)
     session = onnxruntime.InferenceSession(built.files["head.onnx"])
     features, mask = batch(others.series)
     given = {"features": features.numpy(), "mask": mask.numpy()}
@@ -236,8 +242,12 @@ def test_the_starter_measures_does_not_score_and_says_why(tmp_path: Path) -> Non
     assert manifest.feature_set == EXPRESSION.id
     assert (manifest.artifact, manifest.targets) == ("", ())
     card = read_card(SHIPPED)
-    fresh = starter().card
+    fresh = measuring_card(())
     assert card.limitations == fresh.limitations
+    assert card.measures == fresh.measures
+    assert manifest.references == {
+        column.name: column.reference for column in EXPRESSION_MEASURES if column.reference
+    }
     assert "no score" in str(card.metrics.rows)
     assert missing(card) == []
     with pytest.raises(UndefinedMetric, match="no head"):
@@ -258,4 +268,66 @@ def test_a_rated_recording_without_a_series_is_named(tmp_path: Path) -> None:
     simulate_ratings(tmp_path, n_people=10, seed=0)
     (tmp_path / "series" / "p0003-1.npz").unlink()
     with pytest.raises(FileNotFoundError, match="p0003-1"):
-        examples(tmp_path)
+        examples(tmp_path, tmp_path)
+
+
+def test_a_rated_recording_is_watched_once_and_kept_by_its_content(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filmed, store = tmp_path / "recordings", tmp_path / "store"
+    filmed.mkdir()
+    shutil.copy(shared_data / "recordings" / "silent.mp4", filmed / "a.mp4")
+    (watched,) = series_of(tmp_path, ["a"], store)
+    measured = expression_measures(watched, configs.load("expression_measures", ExpressionConfig))
+    assert measured["smile_share"] > 0.9
+
+    def absent() -> None:
+        pytest.fail("it was watched again")
+
+    monkeypatch.setattr("training.expression.FaceTracker", absent)
+    (filmed / "a.mp4").rename(filmed / "b.mp4")
+    (again,) = series_of(tmp_path, ["b"], store)
+    assert np.array_equal(again.values, watched.values, equal_nan=True)
+    with pytest.raises(FileNotFoundError, match=r"1 rated recordings .* e\.g\. c"):
+        series_of(tmp_path, ["b", "c"], store)
+
+
+def test_thirty_rated_people_are_the_reference_and_fewer_are_not(rated: Examples) -> None:
+    found = references(rated)
+    assert found["references_source"] == "120 rated people"
+    low, high = found["references"]["smile_share"]
+    smiles = rated.measures["smile_share"].groupby(rated.people).mean()
+    assert ((smiles >= low - 1e-4) & (smiles <= high + 1e-4)).mean() == pytest.approx(0.8, abs=0.05)
+    few = rated.people < "p0029"
+    part = replace(rated, table=rated.table[few], measures=rated.measures[few])
+    assert "rated people" not in references(part)["references_source"]
+    assert set(references(part)["references"]) == {"blink_rate", "blink_duration"}
+
+
+def test_a_folder_with_neither_ratings_nor_a_face_gives_no_version(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    shutil.copy(shared_data / "recordings" / "no_face.mp4", tmp_path / "no_face.mp4")
+    (tmp_path / "notes.txt").write_text("not a recording")
+    with pytest.raises(FileNotFoundError, match="neither"):
+        measures_only(tmp_path)
+
+
+def test_without_ratings_a_version_measures_and_shows_how_stable_it_is(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(shared_data / "recordings" / "silent.mp4", tmp_path / "silent.mp4")
+    monkeypatch.setattr("training.stability.CHANGES", CHANGES[:2])
+    version = write(run(CONFIG, tmp_path, tmp_path), tmp_path / "version", change="first")
+    assert missing(read_card(version)) == []
+    drifts = [row for row in check(version) if row.name == "drift"]
+    assert len(drifts) == 2 * len(EXPRESSION_MEASURES)
+    assert [row for row in drifts if row.differences] == []
+    table = pd.read_csv(version / STABILITY)
+    table.loc[(table["change"] == "mirror") & (table["measure"] == "smile_share"), "value"] = 0.1
+    table.to_csv(version / STABILITY, index=False)
+    moved = [row for row in check(version) if row.differences]
+    assert [(row.target, row.where["change"]) for row in moved] == [("smile_share", "mirror")]
+    (version / STABILITY).unlink()
+    with pytest.raises(ContractMismatch, match=STABILITY):
+        check(version)
