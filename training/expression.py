@@ -649,7 +649,9 @@ def measures_only(data: Path) -> Built:
     )
     files = {STABILITY: table.to_csv(index=False).encode(), "stability.html": page.encode()}
     columns = ["person", "item", "target", "rating", "score"]
-    return Built(manifest, files, measuring_card(rows), pd.DataFrame(columns=columns), {})
+    return Built(
+        manifest, files, measuring_card(rows, facts(data)), pd.DataFrame(columns=columns), {}
+    )
 
 
 def _shows_a_face(path: Path, tracker: FaceTracker) -> bool:

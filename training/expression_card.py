@@ -43,12 +43,16 @@ NO_HEAD = (
 )
 
 
-def measuring_card(stability: tuple[Drift, ...]) -> Card:
-    """The card of a version that measures and does not score."""
+def measuring_card(stability: tuple[Drift, ...], facts: Facts) -> Card:
+    """The card of a version that measures and does not score.
+
+    facts : of the recordings that the drifts were measured on
+    """
     absent = not_applicable(NO_HEAD)
     return Card(
         identity=_identity(
-            "Measures of observable behaviour (smile, gaze toward the camera, head); no score"
+            "Measures of observable behaviour (smile, gaze toward the camera, head); no score",
+            facts.licences,
         ),
         intended_use=_intended_use("its measures are shown beside the recording, never summed up"),
         architecture=_architecture(
@@ -65,7 +69,8 @@ def measuring_card(stability: tuple[Drift, ...]) -> Card:
             rater_icc=absent,
             demographics=absent,
             split=absent,
-            datasheet=absent,
+            datasheet=f"of the recordings filmed otherwise: {facts.name}: {facts.people}; "
+            f"{facts.datasheet}",
         ),
         metrics=Metrics(
             protocol=absent, rows=absent, length_adjusted=absent, by_codec=absent, by_snr=absent

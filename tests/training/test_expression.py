@@ -36,6 +36,7 @@ from training.expression import (
     series_of,
 )
 from training.expression_card import measuring_card
+from training.facts import Facts
 from training.publish import Built, write
 from training.stability import CHANGES
 
@@ -242,7 +243,7 @@ def test_the_starter_measures_does_not_score_and_says_why(tmp_path: Path) -> Non
     assert manifest.feature_set == EXPRESSION.id
     assert (manifest.artifact, manifest.targets) == ("", ())
     card = read_card(SHIPPED)
-    fresh = measuring_card(())
+    fresh = measuring_card((), Facts())
     assert card.limitations == fresh.limitations
     assert card.measures == fresh.measures
     assert manifest.references == {
