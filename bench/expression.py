@@ -155,24 +155,39 @@ def _full(path: Path, tracker: FaceTracker) -> Full:
 
 
 def _agreement(paths: Iterable[Path], tracker: FaceTracker) -> pd.DataFrame:
-    """r of every measure over stretches of all recordings, with how many there were."""
+    """r of every measure over stretches of all recordings, with how many there were.
+
+    peer_r : with MediaPipe at every frame in its video mode, which smooths over time
+    every_r : with our own looks at every frame: what looking less often changes
+    """
     config, rows = tracker.config, []
+    every = config.model_copy(update={"rate_hz": config.quick_rate_hz, "mean_rate_hz": 1e3})
     for path in paths:
-        ours, theirs = _watched(path, tracker), _full(path, tracker).series
+        ours = _watched(path, tracker)
         if np.mean(ours.faces == 1) < config.min_one_face_share:
             continue
+        tracker.config = every
+        series = (ours, _full(path, tracker).series, _watched(path, tracker))
+        tracker.config = config
         for start_s in np.arange(0, ours.times_s[-1] - STRETCH_S + 1, STRETCH_S):
-            pair = [expression_measures(_part(one, start_s), config) for one in (ours, theirs)]
+            parts = [expression_measures(_part(one, start_s), config) for one in series]
             for column in EXPRESSION_MEASURES:
-                rows.append((column.name, *(part[column.name] for part in pair)))
-    table = pd.DataFrame(rows, columns=["measure", "ours", "full"]).dropna()
+                rows.append((column.name, *(part[column.name] for part in parts)))
+    table = pd.DataFrame(rows, columns=["measure", "ours", "peer", "every"]).dropna()
     found = []
     for column in EXPRESSION_MEASURES:
-        part = table[table["measure"] == column.name].astype({"ours": float, "full": float})
-        varies = len(part) > 2 and part[["ours", "full"]].nunique().min() > 1
-        r = float(part["ours"].corr(part["full"])) if varies else None
-        found.append({"measure": column.name, "n": len(part), "r": r})
+        part = table[table["measure"] == column.name].astype(
+            dict.fromkeys(table.columns[1:], float)
+        )
+        r = {f"{name}_r": _r(part["ours"], part[name]) for name in ("peer", "every")}
+        found.append({"measure": column.name, "n": len(part), **r})
     return pd.DataFrame(found)
+
+
+def _r(ours: pd.Series, other: pd.Series) -> float | None:
+    if len(ours) < 3 or min(ours.nunique(), other.nunique()) < 2:
+        return None
+    return float(ours.corr(other))
 
 
 def _part(series: ExpressionSeries, start_s: float) -> ExpressionSeries:
@@ -207,12 +222,12 @@ def _print(
         f"{GOAL_S:g} s); OpenCV and FaceLandmarker at every frame {usual} s: "
         f"{usual.median / ours.median:.1f}× (goal {GOAL_RATIO:g}×)"
     )
-    table = Table(title=f"measures of {STRETCH_S:g} s stretches, ours and at full rate")
-    for heading in ("measure", "stretches", "r"):
+    table = Table(title=f"measures of {STRETCH_S:g} s stretches, ours and at every frame")
+    for heading in ("measure", "stretches", "r with MediaPipe's video mode", "r with our own"):
         table.add_column(heading)
     for row in agreement.itertuples():
-        known = row.r is not None and np.isfinite(row.r)
-        table.add_row(row.measure, str(row.n), f"{row.r:.3f}" if known else "does not vary")
+        shown = (f"{r:.3f}" if pd.notna(r) else "does not vary" for r in (row.peer_r, row.every_r))
+        table.add_row(row.measure, str(row.n), *shown)
     console.print(table)
     shown = ", ".join(f"{when} {size:.0f} MB" for when, size in memory.items())
     console.print(f"memory over {RUNS} recordings of {RUN_S:g} s: {shown}")

@@ -63,6 +63,7 @@ def stability_page(rows: tuple[Drift, ...], columns: tuple[Column, ...], recordi
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    pages.filters["short"] = _short
     changes = list(dict.fromkeys(row.change for row in rows))
     cells = {(row.measure, row.change): row for row in rows}
     return pages.get_template("stability.html").render(
@@ -72,6 +73,12 @@ def stability_page(rows: tuple[Drift, ...], columns: tuple[Column, ...], recordi
         recordings=recordings,
         names=NAMES,
     )
+
+
+def _short(value: float, sign: str = "") -> str:
+    """Two digits that count, and no more than three decimals."""
+    rounded = float(f"{value:.2g}") if abs(value) < 100 else round(value)
+    return f"{round(rounded, 3) + 0.0:{sign}g}" if abs(rounded) >= 0.0005 else "0"
 
 
 NAMES = {

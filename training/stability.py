@@ -52,8 +52,8 @@ def _lit(image: Image, *, factor: float) -> Image:
 
 
 def _blurred(image: Image) -> Image:
-    """Out of focus: a standard deviation of a two hundredth of the picture's width."""
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 200), np.uint8)
+    """A little out of focus: a standard deviation of a four hundredth of the picture's width."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 400), np.uint8)
 
 
 def _halved(image: Image) -> Image:
