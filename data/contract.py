@@ -601,7 +601,7 @@ EXPRESSION_MEASURES = (
         reference_source="Doughty 2001, Optometry and Vision Science 78: 712-725, in conversation",
         disturbed_by=(
             "blur",
-            "glasses: not counted where they hide the lids",
+            "glasses: missed or not counted where they hide the lids",
             "fewer than 9 frames a second",
             "looking down",
         ),
@@ -619,11 +619,12 @@ EXPRESSION_MEASURES = (
         "1",
         "share of the time with gaze toward the camera",
         disturbed_by=(
-            "glasses: halved where a rim crosses the eye",
+            "glasses with a glint: up to -.4",
             "a camera beside or above the screen",
             "strabismus",
             "blur",
             "a weak connection: -.08",
+            "warm light: -.1",
         ),
     ),
     Column(
@@ -642,7 +643,7 @@ EXPRESSION_MEASURES = (
         "head_raise",
         "deg",
         "median height of the head's direction above the camera",
-        disturbed_by=("a camera above or below the eyes", "blur: +2°", "darker skin: -1°"),
+        disturbed_by=("a camera above or below the eyes", "blur, darker skin: -1 to -2°"),
     ),
     Column(
         "head_tilt",
