@@ -146,6 +146,7 @@ def _full(path: Path, tracker: FaceTracker) -> Full:
         blurred=np.zeros(len(looks), bool),
         covered=np.zeros(len(looks), bool),
         frozen=np.zeros(len(looks), bool),
+        duration_s=times_s[-1] + 1 / rate_hz if times_s else 0.0,
         offered_hz=rate_hz,
         missed_share=0.0,
         deformation=float("nan"),
@@ -194,7 +195,8 @@ def _part(series: ExpressionSeries, start_s: float) -> ExpressionSeries:
     inside = (series.times_s >= start_s) & (series.times_s < start_s + STRETCH_S)
     by_frame = ("times_s", "values", "faces", "brightness", "blurred", "covered", "frozen")
     cut: dict[str, object] = {name: getattr(series, name)[inside] for name in by_frame}
-    return replace(series, **cut)  # type: ignore[arg-type]
+    cut["times_s"] = series.times_s[inside] - start_s
+    return replace(series, duration_s=STRETCH_S, **cut)  # type: ignore[arg-type]
 
 
 def _memory(path: Path, target: Path, tracker: FaceTracker) -> dict[str, float]:

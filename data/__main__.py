@@ -94,8 +94,9 @@ def _expression(recording: Recording, quality: Quality) -> tuple[Quality, Measur
         return quality, {"problem": recording.video_problem}
     config = configs.load("expression_measures", face.ExpressionConfig)
     with face.FaceTracker(config) as tracker:
-        series = expression_series(recording.frames(config.quick_rate_hz), tracker)
-    quality = expression.with_face_quality(quality, series)
+        frames, duration_s = recording.frames(config.quick_rate_hz), recording.duration_s
+        series = expression_series(frames, tracker, duration_s=duration_s)
+    quality = expression.with_face_quality(quality, series, config)
     if problem := expression.expression_problem(series, config):
         return quality, {"problem": problem}
     return quality, expression.expression_measures(series, config)

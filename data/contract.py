@@ -11,9 +11,9 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 SAMPLE_RATE = 16_000
 """Hz. Every waveform in this repository is mono float32 at this rate."""
@@ -244,6 +244,23 @@ class ModelVersion(Record):
     card_url: str
 
 
+_NO_REFERENCE = {"true", "false", "yes", "no", "0", "1", "on", "off", "none", "null", "是", "否"}
+
+
+def _names_a_consent(reference: str) -> str:
+    if reference.strip().lower() in _NO_REFERENCE:
+        raise ValueError("give the reference of the consent, not whether there is one")
+    return reference.strip()
+
+
+ConsentReference = Annotated[
+    str,
+    Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$"),
+    AfterValidator(_names_a_consent),
+]
+"""Where the caller keeps a consent; empty: there is none."""
+
+
 class ScoreRequest(Record):
     """What the caller says about one recording.
 
@@ -268,7 +285,7 @@ class ScoreRequest(Record):
     transcript: str | None = None
     accommodations: tuple[Literal["no_speech", "no_expression"], ...] = ()
     candidate: str = ""
-    face_consent: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    face_consent: ConsentReference = ""
 
     @field_validator("language")
     @classmethod
@@ -637,13 +654,16 @@ EXPRESSION_MEASURES = (
         "head_turn",
         "deg",
         "median turn of the head away from the camera, either side",
-        disturbed_by=("a camera to the side", "the face's place in the picture: up to 3°"),
+        disturbed_by=("a camera to the side", "the face's place in the picture: up to 6°"),
     ),
     Column(
         "head_raise",
         "deg",
         "median height of the head's direction above the camera",
-        disturbed_by=("a camera above or below the eyes", "blur, darker skin: -1 to -2°"),
+        disturbed_by=(
+            "a camera above or below the eyes",
+            "blur, darker skin, mirrored, glasses: 1 to 2°",
+        ),
     ),
     Column(
         "head_tilt",

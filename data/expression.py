@@ -30,6 +30,8 @@ class ExpressionSeries:
     faces : (frames,) 0, 1, or 2 for two and more
     brightness : (frames,) mean luma, 0 black to 1 white
     blurred, covered, frozen : (frames,)
+    duration_s : of the recording; what lies between frames further apart than a gap, before
+        the first or after the last was not seen
     offered_hz : frames a second that the recording offered, analysed or not
     missed_share : of them, 0 to 1, that showed a change and were one too many to analyse
     deformation : how far lids, lips, brows and nose move from where they would be if the face
@@ -44,6 +46,7 @@ class ExpressionSeries:
     blurred: Flags
     covered: Flags
     frozen: Flags
+    duration_s: float
     offered_hz: float
     missed_share: float
     deformation: float
@@ -70,6 +73,7 @@ def load_series(path: Path) -> ExpressionSeries:
     with np.load(path, allow_pickle=False) as arrays:
         series = ExpressionSeries(
             **{name: arrays[name] for name in _BY_FRAME},
+            duration_s=float(arrays["duration_s"]),
             offered_hz=float(arrays["offered_hz"]),
             missed_share=float(arrays["missed_share"]),
             deformation=float(arrays["deformation"]),
@@ -127,62 +131,79 @@ def expression_problem(series: ExpressionSeries, config: ExpressionConfig) -> Pr
     """Why the face is not measured; None when it is.
 
     Codes: no_video, too_dark, frozen, several_faces, no_face, face_too_small, blurred,
-    face_covered, profile, static_picture.
+    face_covered, too_little_face, profile, static_picture.
     """
     if len(series.times_s) < 2:
         return "no_video", "The recording has no video that can be read."
     picture = (_dark, _frozen, _several, _absent, _small, _blurred)
-    face = (_covered, _in_profile, _static)
+    face = (_covered, _little, _in_profile, _static)
     found = (problem(series, config) for problem in (*picture, *face))
     return next(filter(None, found), None)
 
 
-def _share(flags: Flags, series: ExpressionSeries, *, among: Flags | None = None) -> float:
-    """Of the time; frames are looked at more often where much changes."""
-    lasting_s = np.diff(series.times_s, append=series.times_s[-1]) * (1 if among is None else among)
-    return float(lasting_s @ flags / max(lasting_s.sum(), 1e-9))
+def _lasting_s(series: ExpressionSeries, config: ExpressionConfig) -> Floats:
+    """(frames,) seconds that each frame stands for, none for longer than a gap.
+
+    Frames are looked at more often where much changes, so shares are of the time.
+    """
+    after = np.append(series.times_s[1:], max(series.duration_s, series.times_s[-1]))
+    return np.minimum(after - series.times_s, config.max_gap_s)
+
+
+def _share(
+    flags: Flags,
+    series: ExpressionSeries,
+    config: ExpressionConfig,
+    *,
+    among: Flags | None = None,
+) -> float:
+    """Of the recording's time, or of that in which `among` holds."""
+    lasting_s = _lasting_s(series, config)
+    whole = series.duration_s if among is None else float(lasting_s @ among)
+    return float(lasting_s @ flags) / max(whole, 1e-9)
 
 
 def _dark(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    brightness = float(np.median(series.brightness))
-    if brightness >= config.dark_below:
+    every = np.ones(len(series.times_s), bool)
+    if _share(series.brightness < config.dark_below, series, config, among=every) <= 0.5:
         return None
     return (
         "too_dark",
-        f"The picture is too dark: mean brightness {brightness:.2f} of 1, "
+        f"The picture is too dark: mean brightness {np.median(series.brightness):.2f} of 1, "
         f"at least {config.dark_below} is needed. Turn a light on in front of you.",
     )
 
 
 def _frozen(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    share = _share(series.frozen, series)
+    live_s = float(_lasting_s(series, config) @ ~series.frozen)
+    share = 1 - live_s / max(series.duration_s, 1e-9)
     if share <= config.max_frozen_share:
         return None
     return (
         "frozen",
-        f"The picture stands still in {share:.0%} of the recording, while time goes on. Check "
-        "the camera and the connection.",
+        f"The picture stands still or is missing in {share:.0%} of the recording, while time goes "
+        "on. Check the camera and the connection.",
     )
 
 
 def _several(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    share = _share(series.faces > 1, series)
+    share = _share(series.faces > 1, series, config)
     if share <= config.several_share:
         return None
     return (
         "several_faces",
-        f"Two or more faces are in {share:.0%} of the pictures; nobody can say whose "
+        f"Two or more faces are seen in {share:.0%} of the time; nobody can say whose "
         "behaviour was measured. A person should look at the recording.",
     )
 
 
 def _absent(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    share = _share(series.faces == 1, series)
+    share = _share(series.faces == 1, series, config)
     if share >= config.min_one_face_share:
         return None
     return (
         "no_face",
-        f"A face is visible in {share:.0%} of the pictures; at least "
+        f"One face is visible in {share:.0%} of the recording; at least "
         f"{config.min_one_face_share:.0%} are needed.",
     )
 
@@ -202,37 +223,51 @@ def _small(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None
 
 
 def _blurred(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    share = _share(series.blurred, series, among=series.faces == 1)
+    share = _share(series.blurred, series, config, among=series.faces == 1)
     if share <= config.max_blurred_share:
         return None
     return (
         "blurred",
-        f"The face is out of focus in {share:.0%} of the pictures, so that lids and lips cannot be "
+        f"The face is out of focus in {share:.0%} of the time, so that lids and lips cannot be "
         "followed. Clean the lens and let the camera focus on you.",
     )
 
 
 def _covered(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
-    share = _share(series.covered, series, among=series.faces == 1)
+    share = _share(series.covered, series, config, among=series.faces == 1)
     if share <= config.max_covered_share:
         return None
     return (
         "face_covered",
-        f"Eyes or mouth are covered in {share:.0%} of the pictures (by a hand, a mask, dark "
+        f"Eyes or mouth are covered in {share:.0%} of the time (by a hand, a mask, dark "
         "glasses): what is behind cannot be measured.",
+    )
+
+
+def _little(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
+    """What is left when all that hides a face is taken together."""
+    _, values = regular(series, config.quick_rate_hz, max_gap_s=config.max_gap_s)
+    seen_s = float(np.isfinite(values[:, 0]).sum()) / config.quick_rate_hz
+    share = seen_s / max(series.duration_s, 1e-9)
+    if seen_s >= config.min_face_s and share >= config.min_measured_share:
+        return None
+    return (
+        "too_little_face",
+        f"The face could be followed for {seen_s:.1f} s, {share:.0%} of the recording; at least "
+        f"{config.min_face_s:g} s and {config.min_measured_share:.0%} are needed.",
     )
 
 
 def _in_profile(series: ExpressionSeries, config: ExpressionConfig) -> Problem | None:
     yaw = np.abs(series.column("head_yaw"))
-    yaw = yaw[np.isfinite(yaw)]
-    share = float(np.mean(yaw > config.profile_deg)) if len(yaw) else 0.0
+    aside = np.nan_to_num(yaw) > config.profile_deg
+    share = _share(aside, series, config, among=np.isfinite(yaw))
     if share <= config.max_profile_share:
         return None
     return (
         "profile",
         f"The head is turned to the side by more than {config.profile_deg:.0f}° in {share:.0%} of "
-        "the pictures, so half of the face is hidden. Sit facing the camera.",
+        "the time, so half of the face is hidden. Sit facing the camera.",
     )
 
 
@@ -241,8 +276,8 @@ def _static(series: ExpressionSeries, config: ExpressionConfig) -> Problem | Non
     if np.isnan(series.deformation) or series.deformation >= config.static_below:
         return None
     apertures = series.column("eye_aperture")
-    apertures = apertures[np.isfinite(apertures)]
-    seen_s = len(apertures) / len(series.times_s) * (series.times_s[-1] - series.times_s[0])
+    seen = np.isfinite(apertures)
+    seen_s, apertures = float(_lasting_s(series, config) @ seen), apertures[seen]
     if seen_s < config.static_s or apertures.min() < config.static_lids * np.median(apertures):
         return None
     return (
@@ -252,15 +287,19 @@ def _static(series: ExpressionSeries, config: ExpressionConfig) -> Problem | Non
     )
 
 
-def with_face_quality(quality: Quality, series: ExpressionSeries) -> Quality:
+def with_face_quality(
+    quality: Quality, series: ExpressionSeries, config: ExpressionConfig
+) -> Quality:
     """The quality record with the share of frames with one face, their number, brightness."""
     if not len(series.times_s):
         return quality
     return quality.model_copy(
         update={
-            "one_face_share": _share(series.faces == 1, series),
+            "one_face_share": _share(series.faces == 1, series, config),
             "face_frames": len(series.times_s),
-            "brightness": float(series.brightness.mean()),
+            "brightness": float(
+                np.average(series.brightness, weights=_lasting_s(series, config) + 1e-9)
+            ),
         }
     )
 
@@ -284,21 +323,24 @@ def expression_measures(
     rate_hz = config.quick_rate_hz
     _, values = regular(series, rate_hz, max_gap_s=config.max_gap_s)
     seen = ~np.isnan(values[:, 0])
-    if seen.sum() / rate_hz < config.min_face_s:
-        return measures
     table = {name: values[:, i] for i, name in enumerate(EXPRESSION.names)}
     measures |= _levels({name: column[seen] for name, column in table.items()}, config)
     measures |= _gaze(table, seen, config)
     measures |= _head(table, config)
     if shows_quick_moves(series, config):
         measures |= _nods_and_shakes(table, seen, config)
-        if series.offered_hz >= config.blink_min_rate_hz:
-            measures |= _blinks(table, seen, config)
+    if hardly_missed(series, config) and series.offered_hz >= config.blink_min_rate_hz:
+        measures |= _blinks(table, seen, config)
     return measures
 
 
 def shows_quick_moves(series: ExpressionSeries, config: ExpressionConfig) -> bool:
-    """Whether nods, shakes and blinks can be told: hardly a change was left unlooked at."""
+    """Whether nods and shakes can be told."""
+    return hardly_missed(series, config) and series.offered_hz >= config.moves_min_rate_hz
+
+
+def hardly_missed(series: ExpressionSeries, config: ExpressionConfig) -> bool:
+    """Whether hardly a change was left unlooked at."""
     return series.missed_share <= config.max_missed_share
 
 
@@ -334,15 +376,27 @@ def toward_camera(
 def _gaze(
     table: dict[str, Floats], seen: npt.NDArray[np.bool_], config: ExpressionConfig
 ) -> dict[str, float]:
-    toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
-    closed = _lids_closed(table, seen, config)
-    # behind closed lids the gaze counts as where it was before
-    toward = toward[np.maximum.accumulate(np.where(closed, 0, np.arange(len(closed))))]
-    away = [end - start for start, end in runs(seen & ~toward)]
+    toward, looks_away = gazes(table, seen, config)
+    away = [end - start for start, end in looks_away]
     return {
         "gaze_to_camera_share": float(toward[seen].mean()),
         "longest_look_away": max(away, default=0) / config.quick_rate_hz,
     }
+
+
+def gazes(
+    table: dict[str, Floats], seen: npt.NDArray[np.bool_], config: ExpressionConfig
+) -> tuple[npt.NDArray[np.bool_], list[tuple[int, int]]]:
+    """Where the gaze is toward the camera, and (start, end) of each look away.
+
+    Behind the lids of a blink it counts as where it was before; lids down for longer are a
+    look down, or sleep, and count as they were measured.
+    """
+    toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
+    for start, end in runs(_lids_closed(table, seen, config)):
+        if start > 0 and (end - start) / config.quick_rate_hz <= config.blink_max_s:
+            toward[start:end] = toward[start - 1]
+    return toward, runs(seen & ~toward)
 
 
 def _head(table: dict[str, Floats], config: ExpressionConfig) -> dict[str, float | None]:
@@ -428,11 +482,10 @@ def _blinks(
     closed = _lids_closed(table, usable, config)
     durations = [(end - start) / config.quick_rate_hz for start, end in runs(closed)]
     blinks = [duration for duration in durations if duration <= config.blink_max_s]
+    if not blinks:  # of lids that glasses hide none is seen to close: 0 would be invented
+        return {"blink_rate": None, "blink_duration": None}
     minutes = float(usable.sum()) / config.quick_rate_hz / 60
-    return {
-        "blink_rate": len(blinks) / minutes,
-        "blink_duration": float(np.mean(blinks)) if blinks else None,
-    }
+    return {"blink_rate": len(blinks) / minutes, "blink_duration": float(np.mean(blinks))}
 
 
 def _lids_closed(

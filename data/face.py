@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any, Self
 
@@ -48,6 +48,7 @@ class ExpressionConfig(Record):
     blink_side_deg: float = Field(gt=0, lt=90)
     blink_min_rate_hz: float = Field(gt=0)
     max_missed_share: float = Field(ge=0, le=1)
+    moves_min_rate_hz: float = Field(gt=0)
     nod_deg: float = Field(gt=0)
     nod_max_s: float = Field(gt=0)
     shake_deg: float = Field(gt=0)
@@ -55,7 +56,9 @@ class ExpressionConfig(Record):
     movement_at_deg_s: float = Field(gt=0)
     min_face_s: float = Field(gt=0)
     min_one_face_share: float = Field(ge=0, le=1)
+    min_measured_share: float = Field(ge=0, le=1)
     several_share: float = Field(ge=0, le=1)
+    search_every_s: float = Field(gt=0)
     min_face_pixels: float = Field(ge=0)
     dark_below: float = Field(ge=0, le=1)
     frozen_s: float = Field(gt=0)
@@ -88,6 +91,7 @@ class Look:
     eye_contrast, mouth_contrast : spread of the luma within the clearer eye and within the
         lips, over the mean luma of the face; about 0 where something plain covers them
     sharpness : spread of the Laplacian of the face, brought to one size, over its mean luma
+    small : the face was found in a part of the picture only
     """
 
     faces: int
@@ -97,6 +101,7 @@ class Look:
     eye_contrast: float = np.nan
     mouth_contrast: float = np.nan
     sharpness: float = np.nan
+    small: bool = False
 
 
 class FaceTracker:
@@ -140,22 +145,31 @@ class FaceTracker:
         for _ in range(self.config.looks_at_once):
             self._free.get().close()
 
-    def begin(self, image: Image) -> Future[Look]:
+    def begin(self, image: Image, *, search: bool = True) -> Future[Look]:
         """`look` in a thread of its own, as soon as one is free."""
-        return self._threads.submit(self.look, image)
+        return self._threads.submit(self.look, image, search=search)
 
-    def look(self, image: Image) -> Look:
+    def look(self, image: Image, *, search: bool = True) -> Look:
         """image : (height, width, 3) uint8 RGB.
 
         A face smaller than a seventh of the picture's width escapes the detector, so
         a picture without a face is searched again in overlapping parts.
+
+        search : look for a second such face in the parts after the first was found in one
         """
         height, width = image.shape[:2]
+        first: Look | None = None
         for left, top, side_x, side_y in ((0, 0, width, height), *_parts(width, height)):
             found = self._detect(image[top : top + side_y, left : left + side_x])
-            if found.face_landmarks:
-                return self.described(found, image, (left, top, side_x, side_y))
-        return Look(0, _NOTHING)
+            if not found.face_landmarks:
+                continue
+            look = self.described(found, image, (left, top, side_x, side_y))
+            if first is not None and _apart(look.box, first.box):
+                return Look(2, _NOTHING, first.box, small=True)
+            first = first or replace(look, small=side_x < width)
+            if not first.small or look.faces > 1 or not search:
+                break
+        return first or Look(0, _NOTHING)
 
     def described(
         self, found: Any, image: Image, within: tuple[int, int, int, int] | None = None
@@ -250,6 +264,17 @@ def _parts(width: int, height: int) -> list[tuple[int, int, int, int]]:
     return [(left, top, side, side) for left, top in corners]
 
 
+def _apart(box: Box | None, other: Box | None) -> bool:
+    """Whether two boxes are of two faces: neither holds the other's middle."""
+    if box is None or other is None:
+        return False
+    for a, b in ((box, other), (other, box)):
+        x, y = (a[0] + a[2]) / 2, (a[1] + a[3]) / 2
+        if b[0] <= x <= b[2] and b[1] <= y <= b[3]:
+            return False
+    return True
+
+
 def _steps(length: int, side: int) -> list[int]:
     """Starts of stretches of `side` that cover `length`, each overlapping the next by half."""
     count = 1 + int(np.ceil((length - side) / (side / 2)))
@@ -278,7 +303,7 @@ def _directions(
 
     pose : (4, 4), rotation and place of the face: x right, y up, z toward the viewer.
     Its rotation follows from how the face looks, wherever in the picture it is: a
-    photograph moved sideways by a fifth of the picture keeps its angles within 3°.
+    photograph moved sideways by a fifth of the picture keeps its angles within 6°.
     """
     forward = pose[:3, 2]
     head_yaw, head_pitch = _yaw(forward), _pitch(forward)

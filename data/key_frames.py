@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass, field
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -13,11 +14,10 @@ from data.contract import EXPRESSION, KeyFrame
 from data.expression import (
     ExpressionSeries,
     expression_problem,
+    gazes,
     nod_times,
     regular,
-    runs,
     shows_quick_moves,
-    toward_camera,
 )
 from data.face import OUTLINE, ExpressionConfig, Image, Look
 from data.recording import Frame
@@ -31,18 +31,21 @@ Outlines = dict[str, tuple[tuple[float, float], ...]]
 
 @dataclass(frozen=True)
 class Still:
-    """A picture that may become a key frame."""
+    """A picture that may become a key frame.
+
+    landmarks : (478, 2) in shares of the picture
+    """
 
     jpeg: bytes
-    outlines: Outlines
+    landmarks: npt.NDArray[np.float32]
 
 
 @dataclass
 class KeptFrames:
     """The stills that may become key frames, as small JPEGs by time.
 
-    Of each second of the recording at most three stay: the largest smile, the gaze
-    farthest from the camera, the fastest head. A minute takes about a megabyte.
+    Of each second of the recording at most four stay: the largest smile, the gaze
+    farthest from the camera, the lowest head, the fastest head. A minute takes two megabytes.
     """
 
     width: int
@@ -63,7 +66,11 @@ class KeptFrames:
             self._pose = None
             return
         pose = look.values[_POSE]
-        shown = {"smile": float(look.values[_SMILE]), "away": float(look.values[_CAMERA_ANGLE])}
+        shown = {
+            "smile": float(look.values[_SMILE]),
+            "away": float(look.values[_CAMERA_ANGLE]),
+            "lowered": -float(look.values[_PITCH]),
+        }
         if self._pose is not None and time_s > self._pose_s:
             speed = np.linalg.norm(pose - self._pose) / (time_s - self._pose_s)
             shown["movement"] = float(speed)
@@ -77,11 +84,12 @@ class KeptFrames:
         for _, time_s, image, look in self._best.values():
             if time_s not in self.stills:
                 jpeg = _jpeg(image, self.width, self.quality)
-                self.stills[time_s] = Still(jpeg, _outlines(look, image))
+                self.stills[time_s] = Still(jpeg, _shares(look, image))
         self._best = {}
 
 
 _POSE = [EXPRESSION.names.index(name) for name in ("head_yaw", "head_pitch", "head_roll")]
+_PITCH = EXPRESSION.names.index("head_pitch")
 _SMILE = EXPRESSION.names.index("smile")
 _CAMERA_ANGLE = EXPRESSION.names.index("camera_angle")
 
@@ -94,11 +102,14 @@ def _jpeg(image: Image, width: int, quality: int) -> bytes:
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
 
 
-def _outlines(look: Look, image: Image) -> Outlines:
+def _shares(look: Look, image: Image) -> npt.NDArray[np.float32]:
     assert look.landmarks is not None
-    shares = np.round(look.landmarks / (image.shape[1], image.shape[0]), 4)
+    return np.asarray(look.landmarks / (image.shape[1], image.shape[0]), np.float32)
+
+
+def _outlines(landmarks: npt.NDArray[np.float32]) -> Outlines:
     return {
-        part: tuple((float(x), float(y)) for x, y in shares[list(places)])
+        part: tuple((round(float(x), 4), round(float(y), 4)) for x, y in landmarks[list(places)])
         for part, places in OUTLINE.items()
     }
 
@@ -119,63 +130,83 @@ def key_frames(
     if expression_problem(series, config) is not None or not kept.stills:
         return ()
     chosen: list[KeyFrame] = []
-    for measure, unit, candidates in _moments(series, config):
-        for time_s, value in candidates:
-            still_s = min(kept.stills, key=lambda kept_s: abs(kept_s - time_s))
-            apart = [abs(still_s - other.time_s) for other in chosen]
-            if abs(still_s - time_s) <= 1 and min(apart, default=1e9) >= config.key_frames_apart_s:
-                chosen.append(
-                    KeyFrame(
-                        time_s=still_s,
-                        measure=measure,
-                        value=value,
-                        unit=unit,
-                        jpeg=base64.b64encode(kept.stills[still_s].jpeg).decode(),
-                        outlines=kept.stills[still_s].outlines,
-                    )
+    for measure, unit, moments in _moments(series, config):
+        within = (
+            (still_s, moment.value)
+            for moment in moments
+            for still_s in moment.stills(kept)
+            if all(abs(still_s - other.time_s) >= config.key_frames_apart_s for other in chosen)
+        )
+        for still_s, value in islice(within, 1):
+            still = kept.stills[still_s]
+            chosen.append(
+                KeyFrame(
+                    time_s=still_s,
+                    measure=measure,
+                    value=value,
+                    unit=unit,
+                    jpeg=base64.b64encode(still.jpeg).decode(),
+                    outlines=_outlines(still.landmarks),
                 )
-                break
+            )
     return tuple(sorted(chosen, key=lambda frame: frame.time_s))
 
 
-Candidates = list[tuple[float, float]]
-"""(time_s, value), the best first."""
+@dataclass(frozen=True)
+class _Moment:
+    """Something measured that lasts from begin_s to end_s."""
+
+    begin_s: float
+    end_s: float
+    value: float
+
+    def stills(self, kept: KeptFrames) -> list[float]:
+        """Times of the stills taken while it lasts, the one nearest to its middle first."""
+        middle = (self.begin_s + self.end_s) / 2
+        inside = [time_s for time_s in kept.stills if self.begin_s <= time_s <= self.end_s]
+        return sorted(inside, key=lambda time_s: abs(time_s - middle))
+
+
+_SHOWN_S = 0.1
+"""A still shows what was measured so near to it."""
+
+
+def _at(time_s: float, value: float) -> _Moment:
+    return _Moment(time_s - _SHOWN_S, time_s + _SHOWN_S, value)
 
 
 def _moments(
     series: ExpressionSeries, config: ExpressionConfig
-) -> list[tuple[str, str, Candidates]]:
+) -> list[tuple[str, str, list[_Moment]]]:
+    """(measure, unit, moments), the best of each first."""
     rate_hz = config.quick_rate_hz
     times, values = regular(series, rate_hz, max_gap_s=config.max_gap_s)
     table = {name: values[:, i] for i, name in enumerate(EXPRESSION.names)}
     smile = np.nan_to_num(table["smile"])
-    smiles = [(float(times[i]), float(smile[i])) for i in np.argsort(-smile)]
-    smiles = [moment for moment in smiles if moment[1] > config.smile_at]
-    toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
-    looks = runs(~np.isnan(table["gaze_yaw"]) & ~toward)
-    away = [
-        (float(times[round(a + share * (b - 1 - a))]), (b - a) / rate_hz)
-        for a, b in looks
-        for share in (0.5, 0.2, 0.8)
-    ]
+    most = [i for i in np.argsort(-smile) if smile[i] > config.smile_at]
+    _, looks_away = gazes(table, ~np.isnan(values[:, 0]), config)
+    away = [_Moment(float(times[a]), float(times[b - 1]), (b - a) / rate_hz) for a, b in looks_away]
     nods = [
-        (float(times[0] + t), float(table["head_pitch"][round(t * rate_hz)]))
+        _at(float(times[0] + t), float(table["head_pitch"][round(t * rate_hz)]))
         for t in nod_times(table["head_pitch"], table["head_yaw"], rate_hz, config)
     ]
-    fastest = [moment for moment in _fastest(times, table) if moment[1] > config.movement_at_deg_s]
+    fastest = [
+        moment for moment in _fastest(times, table) if moment.value > config.movement_at_deg_s
+    ]
     nodded = nods and shows_quick_moves(series, config)
-    moved = ("nod", "deg", nods) if nodded else ("head_movement", "deg/s", fastest)
     return [
-        ("smile", "1", smiles),
-        ("look_away", "s", sorted(away, key=lambda moment: -moment[1])),
-        moved,
+        ("smile", "1", [_at(float(times[i]), float(smile[i])) for i in most]),
+        ("look_away", "s", sorted(away, key=lambda moment: -moment.value)),
+        ("nod", "deg", nods) if nodded else ("head_movement", "deg/s", fastest),
     ]
 
 
-def _fastest(times: Floats, table: dict[str, Floats]) -> Candidates:
+def _fastest(times: Floats, table: dict[str, Floats]) -> list[_Moment]:
     pose = np.stack([table["head_yaw"], table["head_pitch"], table["head_roll"]], axis=1)
     if len(times) < 4:
         return []
     speed = np.linalg.norm(pose[3:] - pose[:-3], axis=1) / (times[3:] - times[:-3])
     speed = np.nan_to_num(speed)
-    return [(float(times[i + 1]), float(speed[i])) for i in np.argsort(-speed)]
+    return [
+        _Moment(float(times[i]), float(times[i + 3]), float(speed[i])) for i in np.argsort(-speed)
+    ]

@@ -91,6 +91,7 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         blurred=np.zeros(frames, bool),
         covered=np.zeros(frames, bool),
         frozen=np.zeros(frames, bool),
+        duration_s=frames / RATE_HZ,
         missed_share=0,
         deformation=np.nan,
         height=360,

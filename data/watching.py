@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -20,25 +20,34 @@ Floats = npt.NDArray[np.float64]
 
 
 def expression_series(
-    frames: Iterable[Frame], tracker: FaceTracker, *, kept: KeptFrames | None = None
+    frames: Iterable[Frame],
+    tracker: FaceTracker,
+    *,
+    duration_s: float = 0.0,
+    kept: KeptFrames | None = None,
 ) -> ExpressionSeries:
     """The face over time.
 
     frames : at `config.quick_rate_hz`. Where the picture of the eyes rests, only
         `config.rate_hz` of them are analysed, and never more than `mean_rate_hz` on
         average, so that a restless minute does not take twice as long.
+    duration_s : of the recording, which may go on where its pictures end
     kept : collects the stills for key frames; None keeps no picture
     """
     config = tracker.config
     seen, still = _Seen(), _Stillness()
-    offered, height, last_s = 0, 0, 0.0
+    offered, height, first_s, last_s, searched = 0, 0, 0.0, 0.0, [-np.inf]
     waiting: tuple[Frame, Future[Look]] | None = None
     for frame in frames:
+        first_s = frame.time_s if offered == 0 else first_s
         offered, last_s = offered + 1, frame.time_s
         still.add(frame)
         if seen.looks and not seen.asks_for(frame, config):
             continue
-        look, height = tracker.begin(frame.image), frame.image.shape[0]
+        search = frame.time_s - searched[-1] >= config.search_every_s
+        if search:
+            searched.append(frame.time_s)
+        look, height = tracker.begin(frame.image, search=search), frame.image.shape[0]
         # The look before ends while this one has begun: two are under way at once.
         seen.add(frame, look)
         if kept is not None and waiting is not None:
@@ -49,7 +58,7 @@ def expression_series(
             kept.offer(waiting[0], waiting[1].result())
         kept.finish()
     times_s = np.array(seen.times_s)
-    looks = [look.result() for look in seen.looks]
+    looks = _as_searched(times_s, [look.result() for look in seen.looks], searched)
     blurred, covered = _obscured(times_s, looks, config)
     frozen = still.frozen(times_s, config)
     values = np.array([look.values for look in looks]).reshape(-1, len(EXPRESSION.columns))
@@ -62,7 +71,8 @@ def expression_series(
         blurred=blurred,
         covered=covered,
         frozen=frozen,
-        offered_hz=(offered - 1) / last_s if last_s > 0 else 0.0,
+        duration_s=max(duration_s, last_s),
+        offered_hz=(offered - 1) / (last_s - first_s) if last_s > first_s else 0.0,
         missed_share=seen.missed / max(1, offered),
         deformation=_deformation(looks),
         height=height,
@@ -182,6 +192,20 @@ def _luma(image: Image) -> float:
     return float(image[::8, ::8].mean(axis=(0, 1)) @ (0.299, 0.587, 0.114) / 255)
 
 
+def _as_searched(times_s: Floats, looks: list[Look], searched: list[float]) -> list[Look]:
+    """Small faces are two until a search finds one again: other looks end at the first."""
+    found: list[Look] = []
+    several, due = False, iter(searched[1:])
+    next_s = next(due, np.inf)
+    for time_s, look in zip(times_s, looks, strict=True):
+        if time_s >= next_s:
+            several, next_s = look.small and look.faces > 1, next(due, np.inf)
+        if several and look.small and look.faces == 1:
+            look = Look(2, np.full_like(look.values, np.nan), look.box, small=True)
+        found.append(look)
+    return found
+
+
 # --- what was not live ----------------------------------------------------------------
 
 
@@ -206,12 +230,31 @@ class _Stillness:
         self._last = luma
 
     def frozen(self, times_s: Floats, config: ExpressionConfig) -> Flags:
-        """(times,) where most pictures around show no change."""
+        """(times,) within a stretch of `frozen_s` in which nearly no picture shows a change.
+
+        A camera that is slower than its file repeats pictures, and changes every few.
+        """
         offered_s, changes = np.array(self.times_s), np.array(self.changes)
-        first = np.searchsorted(offered_s, times_s - config.frozen_s / 2)
-        last = np.searchsorted(offered_s, times_s + config.frozen_s / 2, side="right")
-        usual = [np.median(changes[a:b]) for a, b in zip(first, last, strict=True)]
-        return np.array(usual, float) < config.frozen_change
+        half = config.frozen_s / 2
+        first = np.searchsorted(offered_s, offered_s - half)
+        last = np.searchsorted(offered_s, offered_s + half, side="right")
+        still_s = [
+            offered_s[a:b]
+            for a, b in zip(first, last, strict=True)
+            if _mostly_below(changes[a:b], config.frozen_change)
+        ]
+        return (
+            np.isin(times_s, np.concatenate(still_s)) if still_s else np.zeros(len(times_s), bool)
+        )
+
+
+_MOST = 0.9
+"""Of the pictures of a still stretch: an encoder mends one now and then."""
+
+
+def _mostly_below(values: Floats, limit: float) -> bool:
+    rank = int(_MOST * (len(values) - 1))
+    return bool(np.partition(values, rank)[rank] < limit)
 
 
 def _obscured(times_s: Floats, looks: list[Look], config: ExpressionConfig) -> tuple[Flags, Flags]:

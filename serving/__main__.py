@@ -78,6 +78,8 @@ def score(
 
     paths = recordings(source)
     _check_targets(out, report, paths)
+    if face_consent and len(paths) > 1:
+        raise typer.BadParameter("--face-consent is of one candidate: name one recording")
     request = ScoreRequest(
         job=job,
         question=question,
@@ -193,7 +195,16 @@ def demo(
     folder = state_folder() / "demo"
     folder.mkdir(exist_ok=True)
     card, page = folder / "scorecard.json", folder / "report.html"
-    score(recording or SAMPLE, card, job=job, question=question, language=language, report=page)
+    consented = "shown to nobody but whoever runs the demo"
+    score(
+        recording or SAMPLE,
+        card,
+        job=job,
+        question=question,
+        language=language,
+        face_consent=consented,
+        report=page,
+    )
     _say(Scorecard.model_validate_json(card.read_text(encoding="utf-8")))
     _write(f"\nscorecard  {card}\nreport     file://{page}  (open it in a browser)")
     _write(f"service    {sys.executable} -m serving serve, then http://localhost:3000/docs")

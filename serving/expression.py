@@ -35,15 +35,24 @@ class Seen:
 
 
 def score_expression(
-    version: LoadedVersion, recording: Recording, quality: Quality, tracker: FaceTracker
+    version: LoadedVersion,
+    recording: Recording,
+    quality: Quality,
+    tracker: FaceTracker,
+    *,
+    stills: bool,
 ) -> Seen:
-    """Measures of the face and, where the version has a head, scores."""
+    """Measures of the face and, where the version has a head, scores.
+
+    stills : whether pictures of the measured moments are kept; only with consent for the face
+    """
     config = tracker.config
     if recording.video_problem is not None:
         return Seen(refused("expression", _names(version), *recording.video_problem), quality)
-    kept = kept_frames(config)
-    series = expression_series(recording.frames(config.quick_rate_hz), tracker, kept=kept)
-    quality = with_face_quality(quality, series)
+    kept = kept_frames(config) if stills else None
+    frames, duration_s = recording.frames(config.quick_rate_hz), recording.duration_s
+    series = expression_series(frames, tracker, duration_s=duration_s, kept=kept)
+    quality = with_face_quality(quality, series, config)
     if problem := expression_problem(series, config):
         return Seen(refused("expression", _names(version), *problem), quality)
     measured = measures(
@@ -52,7 +61,8 @@ def score_expression(
         expression_measures(series, config),
         version.manifest.references,
     )
-    drawn, stills = curves(series, config), key_frames(series, kept, config)
+    drawn = curves(series, config)
+    shown = key_frames(series, kept, config) if kept else ()
     if not version.manifest.artifact:
         outcome = refused(
             "expression",
@@ -62,8 +72,8 @@ def score_expression(
             "to learn from. See the card.",
             measures=measured,
         )
-        return Seen(outcome, quality, drawn, stills)
-    return Seen(_scored(version, series, config, measured), quality, drawn, stills)
+        return Seen(outcome, quality, drawn, shown)
+    return Seen(_scored(version, series, config, measured), quality, drawn, shown)
 
 
 def _names(version: LoadedVersion) -> list[str]:

@@ -207,7 +207,13 @@ class Scorer:
         if policy.requires_face_consent and not request.face_consent:
             reason = "Not measured: the candidate gave no separate consent for the face."
             return Seen(refused("expression", names, "no_face_consent", reason), quality)
-        return score_expression(self.versions["expression"], recording, quality, self.tracker)
+        return score_expression(
+            self.versions["expression"],
+            recording,
+            quality,
+            self.tracker,
+            stills=bool(request.face_consent),
+        )
 
     def _scored(
         self,

@@ -167,7 +167,20 @@ def test_expression_is_measured_and_shown_but_has_no_score(scored):
     assert scored.exhibit.expression
 
 
-def test_in_the_eu_nothing_of_the_face_is_computed(scorer):
+@pytest.fixture
+def unseen(scorer, monkeypatch):
+    """A scorer that may not decode or look at a picture."""
+
+    def looked(*_: object, **__: object) -> None:
+        raise AssertionError("a picture was looked at")
+
+    monkeypatch.setattr(scorer.tracker, "begin", looked)
+    monkeypatch.setattr("data.recording.Recording.frames", looked)
+    return scorer
+
+
+def test_in_the_eu_nothing_of_the_face_is_computed(unseen):
+    scorer = unseen
     request = ENGLISH.model_copy(update={"policy_region": "eu"})
     scored = scorer.score(real("browser_capture.webm"), request)
     assert reasons(scored)["expression"] == "off_in_region"
@@ -176,11 +189,8 @@ def test_in_the_eu_nothing_of_the_face_is_computed(scorer):
     assert scored.scorecard.quality.face_frames is None
 
 
-def test_without_a_consent_of_its_own_the_face_is_not_looked_at(scorer, monkeypatch):
-    def looked(*_: object) -> None:
-        raise AssertionError("a picture was looked at")
-
-    monkeypatch.setattr(scorer.tracker, "begin", looked)
+def test_without_a_consent_of_its_own_the_face_is_not_looked_at(unseen):
+    scorer = unseen
     request = ENGLISH.model_copy(update={"policy_region": "cn"})
     scored = scorer.score(real("browser_capture.webm"), request)
     assert reasons(scored)["expression"] == "no_face_consent"
@@ -198,6 +208,16 @@ def test_with_a_consent_for_the_face_it_is_measured_where_the_law_asks_for_one(s
     stills = scored.exhibit.key_frames
     assert stills
     assert all("lips" in still.outlines for still in stills)
+
+
+def test_no_picture_is_kept_where_nobody_consented_to_the_face(scorer, monkeypatch):
+    def encoded(*_: object) -> None:
+        raise AssertionError("a picture was kept")
+
+    monkeypatch.setattr("data.key_frames._jpeg", encoded)
+    scored = scorer.score(real("browser_capture.webm"), ENGLISH)
+    assert scored.exhibit.expression, "the default policy lets the face be measured"
+    assert scored.exhibit.key_frames == ()
 
 
 def test_two_faces_and_no_face_each_have_their_reason(scorer, shared_data):

@@ -11,6 +11,7 @@ Source: attentive statistics pooling, Okabe et al., Interspeech 2018.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from torch import nn
 
 import configs
 from data import outcomes
-from data.assets import file_sha256
+from data.assets import AssetsConfig, file_sha256
 from data.contract import (
     EXPRESSION,
     EXPRESSION_MEASURES,
@@ -179,6 +180,7 @@ class Examples:
         where nobody rated. Severity is estimated on everybody: it describes raters
     severity : (targets, raters) points a rater gives below the others
     measures : one row a recording, a column for each of EXPRESSION_MEASURES
+    left_out : code -> rated recordings in which the face is not measured, and so not scored
     """
 
     table: pd.DataFrame
@@ -189,6 +191,7 @@ class Examples:
     ratings: Floats
     severity: Floats
     measures: pd.DataFrame
+    left_out: dict[str, int]
 
     @property
     def people(self) -> npt.NDArray[np.str_]:
@@ -204,8 +207,10 @@ class Examples:
 def examples(folder: Path, store: Path) -> Examples:
     """`ratings.csv` (person, item, target, rater, rating in points of 100) and what was rated.
 
+    A recording that serving would not score is left out, and counted by its reason.
+
     Raises FileNotFoundError naming rated recordings that are not there, BadTable where an
-    item is of two people: a recording is named by its item.
+    item is of two people (a recording is named by its item) or no face is measured in any.
     """
     given = outcomes.read(folder).ratings
     if given.empty:
@@ -216,8 +221,14 @@ def examples(folder: Path, store: Path) -> Examples:
             f"ratings.csv: {len(twice)} items are of more than one person, e.g. {twice[0]}; name "
             "each recording once, since series/ has one file an item"
         )
-    found = series_of(folder, items["item"], store)
     measured = configs.load("expression_measures", ExpressionConfig)
+    found = series_of(folder, items["item"], store)
+    problems = [expression_problem(one, measured) for one in found]
+    kept = [i for i, problem in enumerate(problems) if problem is None]
+    if not kept:
+        raise outcomes.BadTable("ratings.csv: in no rated recording is a face measured")
+    items, found = items.iloc[kept].reset_index(drop=True), [found[i] for i in kept]
+    given = given[given["item"].isin(items["item"])]
     series = [head_input(one, measured) for one in found]
     targets, raters = (tuple(sorted(given[name].unique())) for name in ("target", "rater"))
     raw = np.full((len(items), len(targets), len(raters)), np.nan)
@@ -234,6 +245,7 @@ def examples(folder: Path, store: Path) -> Examples:
         ratings=_mean_rating(raw + severity),
         severity=severity,
         measures=pd.DataFrame([expression_measures(one, measured) for one in found], dtype=float),
+        left_out=dict(Counter(problem[0] for problem in problems if problem)),
     )
 
 
@@ -243,9 +255,16 @@ def series_of(folder: Path, items: Iterable[str], store: Path) -> list[Expressio
     Raises FileNotFoundError naming items that have neither, ContractMismatch for a series
     with other columns.
     """
-    kept = store / "series" / EXPRESSION.id
+    config = configs.load("expression_measures", ExpressionConfig)
+    model = configs.load("assets", AssetsConfig).assets["face_landmarker.task"]
+    watched_by = fit.digest([EXPRESSION.id, config.model_dump(), [f.sha256 for f in model]])
+    kept = store / "series" / watched_by
     kept.mkdir(parents=True, exist_ok=True)
-    filmed = {path.stem: path for path in sorted((folder / "recordings").glob("*.*"))}
+    filmed = {
+        path.stem: path
+        for path in sorted((folder / "recordings").glob("*.*"))
+        if path.suffix.lower() in VIDEO
+    }
     paths, waiting, absent = [], {}, []
     for item in items:
         ready = folder / "series" / f"{item}.npz"
@@ -264,12 +283,26 @@ def series_of(folder: Path, items: Iterable[str], store: Path) -> list[Expressio
     if waiting:
         with FaceTracker() as tracker, fit.progress("watched", len(waiting)) as done:
             for ready, path in waiting.items():
-                frames = open_recording(path).frames(tracker.config.quick_rate_hz)
                 scratch = ready.with_suffix(".part.npz")
-                save_series(expression_series(frames, tracker), scratch)
+                save_series(_watched(path, tracker), scratch)
                 scratch.replace(ready)
                 done()
     return [load_series(path) for path in paths]
+
+
+VIDEO = (".mp4", ".webm", ".mov", ".mkv")
+
+
+def _watched(path: Path, tracker: FaceTracker) -> ExpressionSeries:
+    """Raises BadTable naming a rated recording that cannot be used or has no picture."""
+    try:
+        recording = open_recording(path)
+    except UnusableRecording as unusable:
+        raise outcomes.BadTable(f"{path}: {unusable}") from unusable
+    if recording.video_problem:
+        raise outcomes.BadTable(f"{path}: {recording.video_problem[1]}")
+    frames = recording.frames(tracker.config.quick_rate_hz)
+    return expression_series(frames, tracker, duration_s=recording.duration_s)
 
 
 def _mean_rating(adjusted: Floats) -> Floats:
@@ -463,7 +496,9 @@ def run(config: ExpressionRecipe, data: Path, store: Path) -> Built:
             facts=known,
             head=str(chosen),
             protocol=protocol,
-            references={} if usual["references"] is PUBLISHED else usual["references"],
+            references=usual["references"],
+            references_source=usual["references_source"],
+            left_out=rated.left_out,
         ),
         predictions=predictions,
         metrics={
@@ -613,8 +648,9 @@ def references(rated: Examples) -> dict[str, Any]:
         return {"references": PUBLISHED, "references_source": PUBLISHED_SOURCE}
     known = people.loc[:, people.notna().sum() >= MIN_PEOPLE].quantile([0.1, 0.9])
     return {
-        "references": {str(name): tuple(known[name].round(4)) for name in known},
-        "references_source": f"{len(people)} rated people",
+        "references": PUBLISHED | {str(name): tuple(known[name].round(4)) for name in known},
+        "references_source": f"{len(people)} rated people"
+        + "".join(f"; {name}: published" for name in PUBLISHED if name not in known),
     }
 
 
@@ -661,5 +697,6 @@ def _shows_a_face(path: Path, tracker: FaceTracker) -> bool:
         return False
     if recording.video_problem:
         return False
-    series = expression_series(recording.frames(tracker.config.rate_hz), tracker)
+    frames, duration_s = recording.frames(tracker.config.rate_hz), recording.duration_s
+    series = expression_series(frames, tracker, duration_s=duration_s)
     return expression_problem(series, tracker.config) is None

@@ -102,7 +102,11 @@ def measured(references: Mapping[str, tuple[float, float]], source: str = "") ->
             meaning=column.meaning,
             low=low,
             high=high,
-            source=(source if own else column.reference_source) or "none: nobody was measured",
+            source="none: nobody was measured"
+            if low is None
+            else column.reference_source
+            if (low, high) == column.reference
+            else source,
             disturbed_by=", ".join(column.disturbed_by),
         )
 
@@ -130,8 +134,13 @@ def learned_card(
     head: str,
     protocol: str,
     references: Mapping[str, tuple[float, float]],
+    references_source: str,
+    left_out: Mapping[str, int],
 ) -> Card:
-    """The complete card of a head but for what writing and registering add."""
+    """The complete card of a head but for what writing and registering add.
+
+    left_out : reason -> rated recordings in which the face was not measured
+    """
     targets = sorted(predictions["target"].unique())
     return Card(
         identity=_identity(f"Rated behaviour ({', '.join(targets)}), 0 to 100", facts.licences),
@@ -176,9 +185,11 @@ def learned_card(
         criterion_validity=not_applicable("no rated person was hired or observed at work"),
         impact=not_applicable("nobody was selected with this version"),
         calibration=calibration,
-        measures=tuple(measured(references, f"{len(set(predictions['person']))} rated people")),
+        measures=tuple(measured(references, references_source)),
         stability=not_applicable("see the version that measures only"),
-        abstention=not_applicable("only recordings with a measured face were rated"),
+        abstention=f"{sum(left_out.values())} rated recordings are neither learned from nor "
+        "judged, since the face is not measured in them"
+        + "".join(f"; {code}: {n}" for code, n in sorted(left_out.items())),
         explanation=_explanation(),
         limitations=_limitations(),
         oversight=human_oversight(part="expression"),
@@ -228,6 +239,11 @@ def _intended_use(use: str) -> IntendedUse:
             Region(
                 region="cn",
                 rule="PIPL Art. 28–29: separate consent for the face",
+                effect="not run without consent; another way is offered",
+            ),
+            Region(
+                region="us-il",
+                rule="BIPA (740 ILCS 14/15): a written release for scans of the face",
                 effect="not run without consent; another way is offered",
             ),
         ),
@@ -283,6 +299,10 @@ def _limitations() -> Limitations:
             "gaze is estimated from lids and iris to about ±10°, so the interviewer's picture and "
             "the camera are one direction; glasses and a low camera disturb it",
             "head angles move by up to 6° with the place of the face in the picture",
+            "a bystander whose face is smaller than a seventh of the picture's width is not "
+            "noticed beside a larger face",
+            "the speed of nods and shakes needs 5 frames a second; a recording without any blink "
+            "has no blink rate, since hidden lids look the same",
             "blinks need at least 9 frames a second and a head within 25° of the camera",
             "thresholds (a smile, a nod) were chosen, not learned; only blinks have a published "
             "reference range",

@@ -177,24 +177,30 @@ CHANGES = (
 
 def filmed_otherwise(paths: Sequence[Path], tracker: FaceTracker) -> pd.DataFrame:
     """The table of `evaluation.stability` of these recordings under every change."""
-    rows = []
+    rows: list[tuple[str, str, str, float | None, str]] = []
+    per_recording = (len(CHANGES) + 1) * len(EXPRESSION_MEASURES)
     with fit.progress("filmed otherwise", len(paths) * (len(CHANGES) + 1)) as done:
         for path in paths:
             recording = open_recording(path)
+            number = f"recording {len(rows) // per_recording + 1}"  # a file name may name someone
             for name, make in ((PLAIN, None), *((c.name, c.make) for c in CHANGES)):
                 frames: Frames = recording.frames(OFFERED_HZ)
-                measured, reason = _measured(make(frames, tracker) if make else frames, tracker)
+                seen = make(frames, tracker) if make else frames
+                measured, reason = _measured(seen, tracker, recording.duration_s)
                 done()
                 for column in EXPRESSION_MEASURES:
                     value = measured[column.name]
-                    rows.append((path.name, name, column.name, value, reason))
+                    rows.append((number, name, column.name, value, reason))
     columns = ["recording", "change", "measure", "value", "reason"]
     return pd.DataFrame(rows, columns=columns).round({"value": 4})
 
 
-def _measured(frames: Frames, tracker: FaceTracker) -> tuple[dict[str, float | None], str]:
+def _measured(
+    frames: Frames, tracker: FaceTracker, duration_s: float
+) -> tuple[dict[str, float | None], str]:
     config = tracker.config
-    series = expression_series(_asked(frames, config.quick_rate_hz), tracker)
+    asked = _asked(frames, config.quick_rate_hz)
+    series = expression_series(asked, tracker, duration_s=duration_s)
     problem = expression_problem(series, config)
     return expression_measures(series, config), problem[0] if problem else ""
 

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from data.contract import Scorecard, ScoreRequest
+from data.contract import ConsentReference, Scorecard, ScoreRequest
 from data.jobs import Job, UnknownQuestion
 from serving.api.access import Caller
 from serving.api.problems import TYPE, Problem, ProblemDetail, invalid, problems
@@ -61,12 +61,7 @@ class Accepted(BaseModel):
 class Envelope(BaseModel):
     """What is said about the interview, and not about how it is scored."""
 
-    consent: str = Field(
-        "",
-        max_length=200,
-        pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="reference of the candidate's consent",
-    )
+    consent: ConsentReference = Field("", description="reference of the candidate's consent")
     supersedes: str | None = Field(
         None, pattern=SCORE_ID, description="id of a score that this one replaces"
     )
@@ -207,7 +202,7 @@ def check(submission: Submission, here: Runtime, caller: Caller) -> None:
     """Raises Problem 422 for what no worker could score, naming what there is."""
     request = submission.request
     try:
-        Envelope(consent=submission.consent, supersedes=submission.supersedes)
+        envelope = Envelope(consent=submission.consent, supersedes=submission.supersedes)
     except ValidationError as error:
         raise invalid(error) from error
     _check_job(request, here.jobs)
@@ -216,7 +211,7 @@ def check(submission: Submission, here: Runtime, caller: Caller) -> None:
         known = ", ".join(here.config.policies)
         detail = f"Unknown policy region {request.policy_region!r}; there are: {known}."
         raise Problem(422, "unknown_policy_region", detail)
-    if policy.requires_consent and not submission.consent:
+    if policy.requires_consent and not envelope.consent:
         detail = (
             f"In {request.policy_region} the candidate must have consented: send the reference "
             "of that consent in the field `consent`."

@@ -43,6 +43,7 @@ def drawn(seconds: float, rate_hz: float = 15.0, **columns: object) -> Expressio
         blurred=np.zeros(len(times), bool),
         covered=np.zeros(len(times), bool),
         frozen=np.zeros(len(times), bool),
+        duration_s=float(seconds),
         offered_hz=rate_hz,
         missed_share=0,
         deformation=np.nan,
@@ -54,7 +55,11 @@ def drawn(seconds: float, rate_hz: float = 15.0, **columns: object) -> Expressio
 
 
 def test_what_is_too_quick_for_the_frames_looked_at_is_not_counted() -> None:
-    whole = drawn(20, head_yaw=lambda t: 10 * np.sin(2 * np.pi * t))
+    whole = drawn(
+        20,
+        head_yaw=lambda t: 10 * np.sin(2 * np.pi * t),
+        eye_aperture=lambda t: np.where((t > 5) & (t < 5.2), 0.1, 0.3),
+    )
     counted = expression_measures(whole, CONFIG)
     missing = expression_measures(replace(whole, missed_share=0.5), CONFIG)
     uncounted = {name for name in counted if missing[name] != counted[name]}
@@ -158,6 +163,18 @@ def changed(**columns: object) -> ExpressionSeries:
         (changed(brightness=np.full(150, 0.02)), "too_dark"),
         (changed(faces=np.where(np.arange(150) < 20, 2, 1)), "several_faces"),
         (changed(faces=np.where(np.arange(150) < 80, 0, 1)), "no_face"),
+        (replace(drawn(3), duration_s=60), "frozen"),
+        (
+            changed(
+                blurred=np.arange(150) < 50,
+                covered=np.arange(150) >= 100,
+                values=np.where(((np.arange(150) // 50) == 1)[:, None], 0.4, np.nan)
+                * np.ones((150, len(EXPRESSION.columns))),
+                duration_s=20.0,
+            ),
+            "too_little_face",
+        ),
+        (drawn(1.5), "too_little_face"),
         (changed(height=100), "face_too_small"),
         (changed(frozen=np.arange(150) < 80), "frozen"),
         (changed(blurred=np.arange(150) < 80), "blurred"),
@@ -179,7 +196,7 @@ def test_what_the_picture_does_not_allow_has_its_code_and_no_measure(
 def test_a_visible_face_has_no_problem_and_its_share_is_in_the_quality() -> None:
     series = changed(faces=np.where(np.arange(150) < 30, 0, 1))
     assert expression_problem(series, CONFIG) is None
-    quality = with_face_quality(Quality(duration_s=10), series)
+    quality = with_face_quality(Quality(duration_s=10), series, CONFIG)
     assert quality.one_face_share == pytest.approx(0.8, abs=0.01)
     assert quality.face_frames == 150
 
@@ -190,6 +207,73 @@ def test_lids_that_close_or_lips_that_move_are_of_no_static_picture() -> None:
     assert expression_problem(changed(deformation=2.0), CONFIG) is None
     short = replace(drawn(5), deformation=0.5)
     assert expression_problem(short, CONFIG) is None, "five seconds without a blink are usual"
+
+
+def test_shares_are_of_the_time_and_not_of_the_frames_looked_at() -> None:
+    resting, moving = np.arange(0, 40, 0.4), np.arange(40, 60, 1 / 15)
+    whole = drawn(60, head_yaw=lambda t: np.where(t < 40, 0, 50.0))
+    seen = np.isin(np.round(whole.times_s, 6), np.round(np.arange(0, 40, 0.4), 6))
+    seen |= whole.times_s >= 40
+    assert seen.sum() == len(resting) + len(moving)
+    flags = {name: getattr(whole, name)[seen] for name in ("blurred", "covered", "frozen")}
+    series = replace(
+        whole,
+        times_s=whole.times_s[seen],
+        values=whole.values[seen],
+        faces=whole.faces[seen],
+        brightness=whole.brightness[seen],
+        **flags,
+    )
+    assert (series.column("head_yaw") > 40).mean() > 0.7, "of the frames"
+    assert expression_problem(series, CONFIG) is None, "a third of the time"
+
+
+def test_time_without_a_picture_is_not_time_in_which_a_face_was_seen() -> None:
+    times = np.concatenate([np.arange(0, 6, 1 / 15), np.arange(9, 10, 1 / 15)])
+    part = drawn(10)
+    series = replace(
+        part,
+        **{
+            name: getattr(part, name)[: len(times)]
+            for name in ("values", "faces", "brightness", "blurred", "covered", "frozen")
+        },
+        times_s=times,
+        deformation=0.5,
+    )
+    quality = with_face_quality(Quality(duration_s=10), series, CONFIG)
+    assert quality.one_face_share == pytest.approx(0.75, abs=0.02)
+    assert expression_problem(series, CONFIG) is None, "nobody was still for eight seconds"
+
+
+def test_lids_down_for_longer_than_a_blink_are_no_look_at_the_camera() -> None:
+    def down(t: np.ndarray) -> np.ndarray:
+        return (t > 10) & (t < 25)
+
+    series = drawn(
+        60,
+        eye_aperture=lambda t: np.where(down(t), 0.1, 0.3),
+        gaze_pitch=lambda t: np.where(down(t), -45.0, 0),
+    )
+    measures = expression_measures(series, CONFIG)
+    assert measures["gaze_to_camera_share"] == pytest.approx(0.75, abs=0.01)
+    assert measures["longest_look_away"] == pytest.approx(15, abs=0.3)
+
+
+def test_without_a_blink_there_is_no_blink_rate() -> None:
+    measures = expression_measures(drawn(60), CONFIG)
+    assert (measures["blink_rate"], measures["blink_duration"]) == (None, None)
+
+
+@pytest.mark.parametrize(("rate_hz", "counted"), [(15.0, True), (5.0, True), (3.0, False)])
+def test_nods_are_counted_only_where_frames_follow_each_other_fast_enough(
+    rate_hz: float, counted: bool
+) -> None:
+    def nodding(t: np.ndarray) -> np.ndarray:
+        return -12.0 * np.clip(np.sin(2 * np.pi * t / 3) - 0.8, 0, 1) / 0.2
+
+    series = drawn(60, rate_hz=rate_hz, head_pitch=nodding)
+    nods = expression_measures(series, CONFIG)["nods"]
+    assert nods == (pytest.approx(20, abs=1.5) if counted else None)
 
 
 def test_a_head_that_turns_aside_for_less_than_half_of_the_time_is_measured() -> None:

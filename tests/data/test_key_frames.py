@@ -9,7 +9,7 @@ import pytest
 
 import configs
 from data.contract import EXPRESSION, KeyFrame
-from data.expression import ExpressionSeries
+from data.expression import ExpressionSeries, expression_measures
 from data.face import OUTLINE, ExpressionConfig, Look
 from data.key_frames import KeptFrames, kept_frames, key_frames
 from data.recording import Frame
@@ -27,6 +27,7 @@ def drawn(seconds: float, **columns: Drawn) -> tuple[ExpressionSeries, KeptFrame
     times = np.arange(0, seconds, 1 / RATE_HZ)
     values = np.zeros((len(times), len(EXPRESSION.columns)))
     values[:, EXPRESSION.names.index("face_height")] = 0.4
+    values[:, EXPRESSION.names.index("eye_aperture")] = 0.3
     for name, function in columns.items():
         values[:, EXPRESSION.names.index(name)] = function(times)
     kept = kept_frames(CONFIG)
@@ -43,6 +44,7 @@ def drawn(seconds: float, **columns: Drawn) -> tuple[ExpressionSeries, KeptFrame
         blurred=np.zeros(len(times), bool),
         covered=np.zeros(len(times), bool),
         frozen=np.zeros(len(times), bool),
+        duration_s=float(seconds),
         offered_hz=RATE_HZ,
         missed_share=0,
         deformation=np.nan,
@@ -62,7 +64,7 @@ def away(t: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def found() -> dict[str, KeyFrame]:
     series, kept = drawn(20, smile=peak(4, 0.9), gaze_yaw=away, camera_angle=away)
-    assert len(kept.stills) <= 3 * 20
+    assert len(kept.stills) <= 4 * 20
     return {frame.measure: frame for frame in key_frames(series, kept, CONFIG)}
 
 
@@ -86,6 +88,39 @@ def test_a_key_frame_carries_the_outlines_of_its_face_in_shares_of_the_picture(
         expected = [0.1 + 0.8 * place / 477 for place in places]
         assert [x for x, _ in outlines[name]] == pytest.approx(expected, abs=1e-3)
         assert [y for _, y in outlines[name]] == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_nod_is_shown_while_the_head_is_lowered() -> None:
+    def nod(t: np.ndarray) -> np.ndarray:
+        return -13.0 * np.exp(-(((t - 5.5) / 0.15) ** 2))
+
+    series, kept = drawn(
+        10, head_pitch=nod, head_roll=lambda t: 20.0 * (t > 5.9), smile=lambda t: 0.03 * t
+    )
+    (frame,) = key_frames(series, kept, CONFIG)
+    assert frame.measure == "nod"
+    assert frame.value == pytest.approx(-13, abs=1)
+    assert float(nod(np.array(frame.time_s))) < -8, "at that time the head is low"
+
+
+def test_a_blink_is_no_look_away() -> None:
+    def shut(t: np.ndarray) -> np.ndarray:
+        return (t % 3) < 0.2
+
+    series, kept = drawn(
+        12,
+        eye_aperture=lambda t: np.where(shut(t), 0.1, 0.3),
+        gaze_pitch=lambda t: np.where(shut(t), -40.0, 0),
+        camera_angle=lambda t: np.where(shut(t), 40.0, 0),
+    )
+    assert expression_measures(series, CONFIG)["blink_rate"] == pytest.approx(20, abs=1)
+    assert key_frames(series, kept, CONFIG) == ()
+
+
+def test_the_first_look_away_shown_is_the_longest_measured(found: dict[str, KeyFrame]) -> None:
+    series, _ = drawn(20, smile=peak(4, 0.9), gaze_yaw=away, camera_angle=away)
+    measured = expression_measures(series, CONFIG)["longest_look_away"]
+    assert found["look_away"].value == pytest.approx(measured)
 
 
 def test_key_frames_lie_apart() -> None:

@@ -12,7 +12,6 @@ import pytest
 from data.contract import EXPRESSION
 from data.expression import ExpressionSeries, expression_measures, expression_problem
 from data.face import FaceTracker
-from data.key_frames import kept_frames
 from data.recording import Frame, open_recording
 from data.watching import expression_series
 
@@ -230,10 +229,45 @@ def test_a_face_turned_to_the_side_is_in_profile(tracker: FaceTracker, shared_da
     assert code(expression_series(aside, tracker), tracker) == "profile"
 
 
-def test_without_a_keeper_no_picture_is_kept(tracker: FaceTracker, collins: Any) -> None:
-    kept = kept_frames(tracker.config)
-    expression_series(video([collins.image] * 40), tracker)
-    assert not kept.stills
+@pytest.mark.parametrize("held", [2, 3])
+def test_a_camera_slower_than_its_file_is_not_frozen(
+    tracker: FaceTracker, shared_data: Path, held: int
+) -> None:
+    frames = first_seconds(shared_data / "recordings" / "halting_woman.mp4", 6)
+    slow = [Frame(f.time_s, frames[i // held * held].image) for i, f in enumerate(frames)]
+    series = expression_series(slow, tracker)
+    assert code(series, tracker) is None
+    assert not series.frozen.any()
+
+
+def test_a_picture_that_stops_coming_is_missing_and_no_photograph(
+    tracker: FaceTracker, shared_data: Path
+) -> None:
+    frames = first_seconds(shared_data / "recordings" / "fluent_man.mp4", 3)
+    late = [*frames, Frame(30.0, frames[-1].image)]
+    assert code(expression_series(late, tracker), tracker) == "frozen"
+    assert code(expression_series(frames, tracker, duration_s=30), tracker) == "frozen"
+
+
+def test_frames_that_begin_late_have_the_rate_they_come_at(
+    tracker: FaceTracker, collins: Any
+) -> None:
+    late = [Frame(10 + i / RATE_HZ, noisy(collins.image, i)) for i in range(30)]
+    assert expression_series(late, tracker).offered_hz == pytest.approx(RATE_HZ, rel=0.01)
+
+
+def test_two_small_faces_are_two(tracker: FaceTracker, shared_data: Path) -> None:
+    """Side by side at a third of their size: the detector finds neither in the whole picture."""
+    names = ("fluent_man", "halting_woman")
+    both = [first_seconds(shared_data / "recordings" / f"{name}.mp4", 3) for name in names]
+    images = []
+    for pair in zip(*both, strict=True):
+        beside = np.full((360, 640, 3), 128, np.uint8)
+        for left, frame in zip((20, 330), pair, strict=True):
+            beside[90:251, left : left + 286] = cv2.resize(frame.image, (286, 161))
+        images.append(beside)
+    series = expression_series(video(images), tracker)
+    assert code(series, tracker) == "several_faces"
 
 
 # --- real recordings ------------------------------------------------------------------------

@@ -62,6 +62,16 @@ def test_a_folder_is_scored_past_what_cannot_be(
         assert entries["b.wav"][part] == alone[part], part
 
 
+def test_one_candidates_consent_is_not_taken_for_a_folder(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    out = tmp_path / "scores.json"
+    assert serving("score", folder, "--out", out, "--face-consent", "c-7") != 0
+    shown = capsys.readouterr()
+    assert "one recording" in shown.out + shown.err
+    assert not out.exists()
+
+
 @pytest.fixture(scope="module")
 def receipt(folder: Path, scorer, tmp_path_factory) -> Path:
     request = ScoreRequest(job="relationship_manager", question=ASKED[1], language="en")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -308,8 +309,10 @@ def test_the_scorer_is_closed_after_the_worker_has_stopped(tiny: ModuleType) -> 
 def test_what_the_registered_scorer_holds_of_the_face_model_is_given_back() -> None:
     with registered().scorer(load_config()) as score:
         tracker: FaceTracker = score.__self__.tracker  # type: ignore[attr-defined]
-        assert tracker._landmarker._handle is not None
-    assert tracker._landmarker._handle is None
+        assert tracker.look(np.zeros((64, 64, 3), np.uint8)).faces == 0
+    with pytest.raises(RuntimeError, match="shutdown"):
+        tracker.begin(np.zeros((64, 64, 3), np.uint8))
+    assert tracker._free.empty(), "no landmarker is left open"
 
 
 @pytest.mark.usefixtures("starters")

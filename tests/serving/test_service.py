@@ -255,6 +255,25 @@ def test_a_stated_consent_opens_a_region_that_requires_it(client: httpx.Client, 
     assert client.post("/v1/score", files={"recording": wav}, data=form).status_code == 202
 
 
+@pytest.mark.parametrize("reference", ["true", " No ", "0", "是"])
+@pytest.mark.parametrize("field", ["consent", "face_consent"])
+def test_a_word_that_names_no_consent_is_refused(
+    client: httpx.Client, served: Any, wav: bytes, field: str, reference: str
+) -> None:
+    form = {"job": JOB, "policy_region": "cn", "consent": "c-1", field: reference}
+    answer = client.post("/v1/score", files={"recording": wav}, data=form)
+    assert answer.status_code == 422
+    assert field in answer.text
+    until(lambda: not recordings(served))
+
+
+def test_a_blank_consent_is_none(client: httpx.Client, served: Any, wav: bytes) -> None:
+    form = {"job": JOB, "policy_region": "cn", "consent": "  "}
+    answer = client.post("/v1/score", files={"recording": wav}, data=form)
+    assert (answer.status_code, answer.json()["code"]) == (422, "consent_missing")
+    until(lambda: not recordings(served))
+
+
 def test_a_consent_too_long_to_keep_is_refused_and_not_cut(
     client: httpx.Client, served: Any, wav: bytes
 ) -> None:

@@ -287,6 +287,7 @@ def test_a_rated_recording_is_watched_once_and_kept_by_its_content(
 
     monkeypatch.setattr("training.expression.FaceTracker", absent)
     (filmed / "a.mp4").rename(filmed / "b.mp4")
+    (filmed / "b.srt").write_text("1")
     (again,) = series_of(tmp_path, ["b"], store)
     assert np.array_equal(again.values, watched.values, equal_nan=True)
     with pytest.raises(FileNotFoundError, match=r"1 rated recordings .* e\.g\. c"):
@@ -295,14 +296,37 @@ def test_a_rated_recording_is_watched_once_and_kept_by_its_content(
 
 def test_thirty_rated_people_are_the_reference_and_fewer_are_not(rated: Examples) -> None:
     found = references(rated)
-    assert found["references_source"] == "120 rated people"
+    assert found["references_source"].startswith("120 rated people")
     low, high = found["references"]["smile_share"]
     smiles = rated.measures["smile_share"].groupby(rated.people).mean().dropna()
     assert ((smiles >= low - 1e-4) & (smiles <= high + 1e-4)).mean() == pytest.approx(0.8, abs=0.05)
     few = rated.people < "p0029"
     part = replace(rated, table=rated.table[few], measures=rated.measures[few])
     assert "rated people" not in references(part)["references_source"]
-    assert set(references(part)["references"]) == {"blink_rate", "blink_duration"}
+    published = {"blink_rate", "blink_duration"}
+    assert set(references(part)["references"]) == published
+    unmeasured = rated.measures.assign(blink_rate=np.nan)
+    found = references(replace(rated, measures=unmeasured))
+    assert found["references"]["blink_rate"] == EXPRESSION_MEASURES[4].reference
+    assert "blink_rate: published" in found["references_source"]
+
+
+def test_what_serving_would_not_score_is_not_learned_from_and_is_counted(tmp_path: Path) -> None:
+    simulate_ratings(tmp_path, n_people=10, seed=0)
+    path = tmp_path / "series" / "p0003-1.npz"
+    two = load_series(path)
+    save_series(replace(two, faces=np.full(len(two.faces), 2)), path)
+    whole, found = (
+        len(pd.read_csv(tmp_path / "ratings.csv")["item"].unique()),
+        examples(tmp_path, tmp_path),
+    )
+    assert found.left_out == {"several_faces": 1}
+    assert "p0003-1" not in set(found.table["item"])
+    assert len(found.series) == len(found.ratings) == len(found.measures) == whole - 1
+    for other in (tmp_path / "series").glob("*.npz"):
+        save_series(replace(two, faces=np.full(len(two.faces), 2)), other)
+    with pytest.raises(BadTable, match="no rated recording"):
+        examples(tmp_path, tmp_path)
 
 
 def test_a_folder_with_neither_ratings_nor_a_face_gives_no_version(
@@ -321,6 +345,7 @@ def test_without_ratings_a_version_measures_and_shows_how_stable_it_is(
     monkeypatch.setattr("training.stability.CHANGES", CHANGES[:2])
     version = write(run(CONFIG, tmp_path, tmp_path), tmp_path / "version", change="first")
     assert missing(read_card(version)) == []
+    assert "silent" not in (version / STABILITY).read_text(), "a file name may be a person's"
     drifts = [row for row in check(version) if row.name == "drift"]
     assert len(drifts) == 2 * len(EXPRESSION_MEASURES)
     assert [row for row in drifts if row.differences] == []
