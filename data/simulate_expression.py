@@ -94,7 +94,7 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         duration_s=frames / RATE_HZ,
         missed_share=0,
         deformation=np.nan,
-        height=360,
+        height=4320,  # so large that nobody's face is too small
     )
 
 

@@ -227,7 +227,7 @@ def test_the_exported_head_takes_any_length_and_number(built: Built, rated: Exam
 def test_intervals_cover_nine_tenths_of_the_ratings_of_people_never_learned_from(
     built: Built, tmp_path: Path
 ) -> None:
-    simulate_ratings(tmp_path, n_people=100, seed=21)
+    simulate_ratings(tmp_path, n_people=300, seed=21)
     others = examples(tmp_path, tmp_path)
     session = onnxruntime.InferenceSession(built.files["head.onnx"])
     features, mask = batch(others.series)
@@ -235,7 +235,7 @@ def test_intervals_cover_nine_tenths_of_the_ratings_of_people_never_learned_from
     points = np.clip(session.run(["points"], given)[0], 0, 100)
     for j, target in enumerate(built.manifest.targets):
         inside = np.abs(others.ratings[:, j] - points[:, j]) <= target.half_width
-        assert 0.84 <= inside.mean() <= 0.98, target.name
+        assert 0.86 <= inside.mean() <= 0.97, target.name
 
 
 def test_the_starter_measures_does_not_score_and_says_why(tmp_path: Path) -> None:
