@@ -389,13 +389,14 @@ def gazes(
 ) -> tuple[npt.NDArray[np.bool_], list[tuple[int, int]]]:
     """Where the gaze is toward the camera, and (start, end) of each look away.
 
-    Behind the lids of a blink it counts as where it was before; lids down for longer are a
-    look down, or sleep, and count as they were measured.
+    Behind the lids of a blink it counts as where it was before, or after where nothing was
+    before; lids down for longer are a look down, or sleep, and count as they were measured.
     """
     toward = toward_camera(table["gaze_yaw"], table["gaze_pitch"], config)
     for start, end in runs(_lids_closed(table, seen, config)):
-        if start > 0 and (end - start) / config.quick_rate_hz <= config.blink_max_s:
-            toward[start:end] = toward[start - 1]
+        beside = start - 1 if start > 0 else end
+        if (end - start) / config.quick_rate_hz <= config.blink_max_s and beside < len(toward):
+            toward[start:end] = toward[beside]
     return toward, runs(seen & ~toward)
 
 

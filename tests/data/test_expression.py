@@ -63,7 +63,7 @@ def test_what_is_too_quick_for_the_frames_looked_at_is_not_counted() -> None:
     counted = expression_measures(whole, CONFIG)
     missing = expression_measures(replace(whole, missed_share=0.5), CONFIG)
     uncounted = {name for name in counted if missing[name] != counted[name]}
-    assert uncounted == {"nods", "shakes", "blink_rate"}
+    assert uncounted == {"nods", "shakes", "blink_rate", "blink_duration"}
     assert counted["shakes"]
     assert missing["shakes"] is None
 
