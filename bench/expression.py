@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import mediapipe as mp
 import numpy as np
@@ -24,8 +22,9 @@ from data.contract import EXPRESSION_MEASURES
 from data.expression import ExpressionSeries, expression_measures
 from data.face import FaceTracker
 from data.key_frames import kept_frames
-from data.recording import open_recording
+from data.recording import Frame, open_recording
 from data.watching import expression_series
+from training.stability import encoded
 
 MINUTE_S, SIZE = 60.0, (640, 480)
 GOAL_S = 2.5
@@ -81,29 +80,24 @@ def _recordings(path: Path) -> list[Path]:
 
 
 def _minute(path: Path, target: Path, seconds: float = MINUTE_S) -> Path:
-    """The recording again and again, cut and scaled to SIZE, H.264 as a browser sends it."""
-    recording = open_recording(path)
-    width, height = SIZE
-    with av.open(str(target), "w") as container:
-        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.time_base = Fraction(1, 1000)
-        begun_s, time_s = 0.0, 0.0
-        while time_s < seconds:
-            for frame in recording.frames(30):
-                time_s = begun_s + frame.time_s
-                if time_s >= seconds:
-                    break
-                image = frame.image
-                side = round(image.shape[0] * width / height)
-                left = max(0, (image.shape[1] - side) // 2)
-                image = cv2.resize(image[:, left : left + side], SIZE)  # type: ignore[assignment]
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                picture.pts, picture.time_base = round(1000 * time_s), Fraction(1, 1000)
-                container.mux(stream.encode(picture))
-            begun_s = time_s + 1 / 15
-        container.mux(stream.encode(None))
+    """The recording again and again, cut and scaled to SIZE, as a browser sends it."""
+    encoded(_repeated(path, seconds), target)
     return target
+
+
+def _repeated(path: Path, seconds: float) -> Iterator[Frame]:
+    recording = open_recording(path)
+    begun_s, time_s = 0.0, 0.0
+    while time_s < seconds:
+        for frame in recording.frames(30):
+            time_s = begun_s + frame.time_s
+            if time_s >= seconds:
+                return
+            side = round(frame.image.shape[0] * SIZE[0] / SIZE[1])
+            left = max(0, (frame.image.shape[1] - side) // 2)
+            image = cv2.resize(frame.image[:, left : left + side], SIZE)
+            yield Frame(time_s, np.asarray(image, np.uint8))
+        begun_s = time_s + 1 / 15
 
 
 def _watched(path: Path, tracker: FaceTracker) -> ExpressionSeries:
@@ -138,18 +132,12 @@ def _full(path: Path, tracker: FaceTracker) -> Full:
     _, seconds = timed(watch)
     video.release()
     looks = [tracker.described(found, np.zeros(shape, np.uint8)) for found, shape in seen]
-    series = ExpressionSeries(
-        times_s=np.array(times_s),
-        values=np.array([look.values for look in looks]),
+    series = ExpressionSeries.clear(
+        np.array(times_s),
+        np.array([look.values for look in looks]),
         faces=np.array([look.faces for look in looks]),
         brightness=np.array(brightness),
-        blurred=np.zeros(len(looks), bool),
-        covered=np.zeros(len(looks), bool),
-        frozen=np.zeros(len(looks), bool),
-        duration_s=times_s[-1] + 1 / rate_hz if times_s else 0.0,
         offered_hz=rate_hz,
-        missed_share=0.0,
-        deformation=float("nan"),
         height=seen[0][1][0] if seen else 0,
     )
     return Full(series, seconds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,34 @@ class ExpressionSeries:
     missed_share: float
     deformation: float
     height: int
+
+    @classmethod
+    def clear(
+        cls,
+        times_s: Floats,
+        values: Floats,
+        *,
+        faces: npt.NDArray[np.int64],
+        brightness: Floats,
+        offered_hz: float,
+        height: int,
+    ) -> Self:
+        """Frames at a steady rate, every one analysed, in which nothing hides a face."""
+        nowhere = np.zeros(len(times_s), bool)
+        return cls(
+            times_s=times_s,
+            values=values,
+            faces=faces,
+            brightness=brightness,
+            blurred=nowhere,
+            covered=nowhere,
+            frozen=nowhere,
+            duration_s=len(times_s) / offered_hz,
+            offered_hz=offered_hz,
+            missed_share=0.0,
+            deformation=np.nan,
+            height=height,
+        )
 
     def column(self, name: str) -> Floats:
         """(frames,) of one column of EXPRESSION."""

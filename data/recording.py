@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -157,7 +157,7 @@ class Recording:
         where the picture cannot be read on, and at `max_duration_s`.
         """
         if self.video_problem is None:
-            yield from _frames(self.path, rate_hz, self.config)
+            yield from thinned(_frames(self.path, self.config), rate_hz)
 
 
 @dataclass(frozen=True)
@@ -495,12 +495,21 @@ def _length_s(packet: av.Packet[Any]) -> float:
     return float((packet.duration or 0) * packet.time_base) if packet.time_base else 0.0
 
 
-def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Frame]:
+def thinned(frames: Iterable[Frame], rate_hz: float) -> Iterator[Frame]:
+    """Of frames in order, the first after each tick of `rate_hz`."""
+    next_tick = 0.0
+    for frame in frames:
+        if frame.time_s + ROUNDED_S >= next_tick:
+            next_tick = (np.floor((frame.time_s + ROUNDED_S) * rate_hz) + 1) / rate_hz
+            yield frame
+
+
+def _frames(path: Path, config: RecordingConfig) -> Iterator[Frame]:
     with contextlib.suppress(av.FFmpegError), _open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # the other cores listen; threads cost a third more
         stream.codec_context.options = {"max_pixels": str(config.max_pixels)}
-        next_tick, origin_s = 0.0, _origin_s(container)
+        origin_s = _origin_s(container)
         for packet in container.demux(stream):
             try:
                 decoded = packet.decode()
@@ -512,9 +521,7 @@ def _frames(path: Path, rate_hz: float, config: RecordingConfig) -> Iterator[Fra
                 time_s = frame.time - origin_s
                 if time_s > config.max_duration_s:
                     return
-                if time_s + ROUNDED_S >= next_tick:
-                    next_tick = (np.floor((time_s + ROUNDED_S) * rate_hz) + 1) / rate_hz
-                    yield Frame(time_s, frame, config.frame_side)
+                yield Frame(time_s, frame, config.frame_side)
 
 
 def _is_silk(path: Path) -> bool:

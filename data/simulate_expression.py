@@ -82,18 +82,12 @@ def _series(habit: Floats, random: np.random.Generator) -> ExpressionSeries:
         start = int(random.integers(frames // 2))
         faces[start : start + int(random.uniform(1, 4) * RATE_HZ)] = 0
     values[faces == 0] = np.nan
-    return ExpressionSeries(
-        times_s=np.arange(frames) / RATE_HZ,
-        values=values,
+    return ExpressionSeries.clear(
+        np.arange(frames) / RATE_HZ,
+        values,
         faces=faces,
         brightness=np.full(frames, 0.5),
         offered_hz=RATE_HZ,
-        blurred=np.zeros(frames, bool),
-        covered=np.zeros(frames, bool),
-        frozen=np.zeros(frames, bool),
-        duration_s=frames / RATE_HZ,
-        missed_share=0,
-        deformation=np.nan,
         height=4320,  # so large that nobody's face is too small
     )
 

@@ -235,13 +235,10 @@ class _Stillness:
         A camera that is slower than its file repeats pictures, and changes every few.
         """
         offered_s, changes = np.array(self.times_s), np.array(self.changes)
-        half = config.frozen_s / 2
-        first = np.searchsorted(offered_s, offered_s - half)
-        last = np.searchsorted(offered_s, offered_s + half, side="right")
         still_s = [
-            offered_s[a:b]
-            for a, b in zip(first, last, strict=True)
-            if _mostly_below(changes[a:b], config.frozen_change)
+            offered_s[near]
+            for near in _windows(offered_s, config.frozen_s)
+            if _mostly_below(changes[near], config.frozen_change)
         ]
         return (
             np.isin(times_s, np.concatenate(still_s)) if still_s else np.zeros(len(times_s), bool)
@@ -250,6 +247,13 @@ class _Stillness:
 
 _MOST = 0.9
 """Of the pictures of a still stretch: an encoder mends one now and then."""
+
+
+def _windows(times_s: Floats, width_s: float) -> list[slice]:
+    """Around each time, those within half of width_s."""
+    first = np.searchsorted(times_s, times_s - width_s / 2)
+    last = np.searchsorted(times_s, times_s + width_s / 2, side="right")
+    return [slice(a, b) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
 
 def _mostly_below(values: Floats, limit: float) -> bool:
@@ -265,11 +269,9 @@ def _obscured(times_s: Floats, looks: list[Look], config: ExpressionConfig) -> t
     blurred, covered = np.zeros(len(looks), bool), np.zeros(len(looks), bool)
     seen = np.array([(look.sharpness, look.eye_contrast, look.mouth_contrast) for look in looks])
     limits = np.array([config.blurred_below, config.eyes_covered_below, config.mouth_covered_below])
-    for i in range(len(looks)):
+    for i, window in enumerate(_windows(times_s, config.covered_s)):
         if looks[i].faces == 1:
-            first = np.searchsorted(times_s, times_s[i] - config.covered_s / 2)
-            last = np.searchsorted(times_s, times_s[i] + config.covered_s / 2, side="right")
-            near = seen[first:last]
+            near = seen[window]
             below = np.median(near[np.isfinite(near[:, 0])], axis=0) < limits
             blurred[i] = below[0]
             covered[i] = below[1:].any() and not below[0]

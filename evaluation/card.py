@@ -9,7 +9,7 @@ card with a missing field cannot be published.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -503,10 +503,15 @@ def render_html(card: Card) -> str:
 
 @cache
 def _pages() -> Environment:
+    return environment({"cell": _cell, "table": _table, "zh": _chinese, "en": _english})
+
+
+def environment(filters: Mapping[str, Callable[..., object]]) -> Environment:
+    """Of the templates in pages/, with these filters besides Jinja's own."""
     pages = Environment(
         loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    pages.filters |= {"cell": _cell, "table": _table, "zh": _chinese, "en": _english}
+    pages.filters |= filters
     return pages
 
 

@@ -7,18 +7,13 @@ The change `plain` is the recording as it is.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from data.contract import Column
-from evaluation.card import Drift
+from evaluation.card import Drift, environment
 
 PLAIN = "plain"
-
-PAGES = Path(__file__).parent / "pages"
 
 
 def drifts(table: pd.DataFrame, columns: tuple[Column, ...]) -> tuple[Drift, ...]:
@@ -56,22 +51,18 @@ def _drift(values: pd.DataFrame, change: str, column: Column) -> Drift:
 
 def stability_page(rows: tuple[Drift, ...], columns: tuple[Column, ...], recordings: int) -> str:
     """One HTML page that stands alone: measures down, changes across, the larger the darker."""
-    pages = Environment(
-        loader=FileSystemLoader(PAGES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    pages.filters["short"] = _short
     changes = list(dict.fromkeys(row.change for row in rows))
     cells = {(row.measure, row.change): row for row in rows}
-    return pages.get_template("stability.html").render(
-        columns=[column for column in columns if (column.name, changes[0]) in cells],
-        changes=changes,
-        cells=cells,
-        recordings=recordings,
-        names=NAMES,
+    return (
+        environment({"short": _short})
+        .get_template("stability.html")
+        .render(
+            columns=[column for column in columns if (column.name, changes[0]) in cells],
+            changes=changes,
+            cells=cells,
+            recordings=recordings,
+            names=NAMES,
+        )
     )
 
 

@@ -252,8 +252,8 @@ def examples(folder: Path, store: Path) -> Examples:
 def series_of(folder: Path, items: Iterable[str], store: Path) -> list[ExpressionSeries]:
     """Of each item: `series/<item>.npz`, else watched in `recordings/<item>.*` and kept in store.
 
-    Raises FileNotFoundError naming items that have neither, ContractMismatch for a series
-    with other columns.
+    Raises FileNotFoundError naming items that have neither, BadTable naming a recording that
+    cannot be used, ContractMismatch for a series with other columns.
     """
     config = configs.load("expression_measures", ExpressionConfig)
     model = configs.load("assets", AssetsConfig).assets["face_landmarker.task"]
@@ -284,7 +284,10 @@ def series_of(folder: Path, items: Iterable[str], store: Path) -> list[Expressio
         with FaceTracker() as tracker, fit.progress("watched", len(waiting)) as done:
             for ready, path in waiting.items():
                 scratch = ready.with_suffix(".part.npz")
-                save_series(_watched(path, tracker), scratch)
+                try:
+                    save_series(_watched(path, tracker), scratch)
+                except UnusableRecording as unusable:
+                    raise outcomes.BadTable(f"{path}: {unusable}") from unusable
                 scratch.replace(ready)
                 done()
     return [load_series(path) for path in paths]
@@ -294,13 +297,10 @@ VIDEO = (".mp4", ".webm", ".mov", ".mkv")
 
 
 def _watched(path: Path, tracker: FaceTracker) -> ExpressionSeries:
-    """Raises BadTable naming a rated recording that cannot be used or has no picture."""
-    try:
-        recording = open_recording(path)
-    except UnusableRecording as unusable:
-        raise outcomes.BadTable(f"{path}: {unusable}") from unusable
+    """As serving watches it. Raises UnusableRecording, also where there is no picture."""
+    recording = open_recording(path)
     if recording.video_problem:
-        raise outcomes.BadTable(f"{path}: {recording.video_problem[1]}")
+        raise UnusableRecording(*recording.video_problem)
     frames = recording.frames(tracker.config.quick_rate_hz)
     return expression_series(frames, tracker, duration_s=recording.duration_s)
 
@@ -692,11 +692,6 @@ def measures_only(data: Path) -> Built:
 
 def _shows_a_face(path: Path, tracker: FaceTracker) -> bool:
     try:
-        recording = open_recording(path)
+        return expression_problem(_watched(path, tracker), tracker.config) is None
     except UnusableRecording:
         return False
-    if recording.video_problem:
-        return False
-    frames, duration_s = recording.frames(tracker.config.rate_hz), recording.duration_s
-    series = expression_series(frames, tracker, duration_s=duration_s)
-    return expression_problem(series, tracker.config) is None

@@ -94,19 +94,15 @@ def measuring_card(stability: tuple[Drift, ...], facts: Facts) -> Card:
 def measured(references: Mapping[str, tuple[float, float]], source: str = "") -> Iterator[Measured]:
     """Every measure that is shown. references, source : of the version, over the published ones"""
     for column in EXPRESSION_MEASURES:
-        own = references.get(column.name)
-        low, high = own or column.reference or (None, None)
+        low, high = references.get(column.name) or column.reference or (None, None)
+        stated = column.reference_source if (low, high) == column.reference else source
         yield Measured(
             name=column.name,
             unit=column.unit,
             meaning=column.meaning,
             low=low,
             high=high,
-            source="none: nobody was measured"
-            if low is None
-            else column.reference_source
-            if (low, high) == column.reference
-            else source,
+            source="none: nobody was measured" if low is None else stated,
             disturbed_by=", ".join(column.disturbed_by),
         )
 

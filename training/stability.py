@@ -18,7 +18,7 @@ import pandas as pd
 from data.contract import EXPRESSION_MEASURES
 from data.expression import expression_measures, expression_problem
 from data.face import OUTLINE, FaceTracker, Image
-from data.recording import Frame, open_recording
+from data.recording import Frame, open_recording, thinned
 from data.watching import expression_series
 from evaluation.stability import PLAIN
 from training import fit
@@ -67,31 +67,37 @@ def _tinted(image: Image) -> Image:
 
 
 def _slower(frames: Frames, tracker: FaceTracker, *, rate_hz: float) -> Frames:
-    due_s = 0.0
-    for frame in frames:
-        if frame.time_s >= due_s - 1e-3:
-            due_s = (np.floor(frame.time_s * rate_hz + 1e-3) + 1) / rate_hz
-            yield frame
+    return thinned(frames, rate_hz)
 
 
 def _compressed(frames: Frames, tracker: FaceTracker, *, bit_rate: int) -> Frames:
-    """H.264 at a bit rate that a poor connection leaves."""
+    """At a bit rate that a poor connection leaves."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
-        with av.open(str(path), "w") as container:
-            stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
-            stream.pix_fmt, stream.bit_rate = "yuv420p", bit_rate
-            stream.codec_context.time_base = Fraction(1, 1000)
-            for number, frame in enumerate(frames):
-                height, width = (side // 2 * 2 for side in frame.image.shape[:2])
-                if number == 0:
-                    stream.height, stream.width = height, width
-                image = np.ascontiguousarray(frame.image[:height, :width])
-                picture = av.VideoFrame.from_ndarray(image, format="rgb24")
-                picture.pts, picture.time_base = round(1000 * frame.time_s), Fraction(1, 1000)
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode(None))
+        encoded(frames, path, bit_rate=bit_rate)
         yield from open_recording(path).frames(OFFERED_HZ)
+
+
+def encoded(frames: Frames, path: Path, *, bit_rate: int | None = None) -> None:
+    """Write frames of one size as H.264, as a browser sends it, each at its time.
+
+    bit_rate : bits a second; None: as many as the encoder takes
+    """
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast"})
+        stream.pix_fmt = "yuv420p"
+        if bit_rate is not None:
+            stream.bit_rate = bit_rate
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, frame in enumerate(frames):
+            height, width = (side // 2 * 2 for side in frame.image.shape[:2])
+            if number == 0:
+                stream.height, stream.width = height, width
+            image = np.ascontiguousarray(frame.image[:height, :width])
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            picture.pts, picture.time_base = round(1000 * frame.time_s), Fraction(1, 1000)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
 
 
 def _drawn(
@@ -178,11 +184,9 @@ CHANGES = (
 def filmed_otherwise(paths: Sequence[Path], tracker: FaceTracker) -> pd.DataFrame:
     """The table of `evaluation.stability` of these recordings under every change."""
     rows: list[tuple[str, str, str, float | None, str]] = []
-    per_recording = (len(CHANGES) + 1) * len(EXPRESSION_MEASURES)
     with fit.progress("filmed otherwise", len(paths) * (len(CHANGES) + 1)) as done:
-        for path in paths:
+        for number, path in enumerate(paths, start=1):
             recording = open_recording(path)
-            number = f"recording {len(rows) // per_recording + 1}"  # a file name may name someone
             for name, make in ((PLAIN, None), *((c.name, c.make) for c in CHANGES)):
                 frames: Frames = recording.frames(OFFERED_HZ)
                 seen = make(frames, tracker) if make else frames
@@ -190,7 +194,8 @@ def filmed_otherwise(paths: Sequence[Path], tracker: FaceTracker) -> pd.DataFram
                 done()
                 for column in EXPRESSION_MEASURES:
                     value = measured[column.name]
-                    rows.append((number, name, column.name, value, reason))
+                    # by number: a file's name may be somebody's
+                    rows.append((f"recording {number}", name, column.name, value, reason))
     columns = ["recording", "change", "measure", "value", "reason"]
     return pd.DataFrame(rows, columns=columns).round({"value": 4})
 
@@ -199,16 +204,7 @@ def _measured(
     frames: Frames, tracker: FaceTracker, duration_s: float
 ) -> tuple[dict[str, float | None], str]:
     config = tracker.config
-    asked = _asked(frames, config.quick_rate_hz)
+    asked = thinned(frames, config.quick_rate_hz)
     series = expression_series(asked, tracker, duration_s=duration_s)
     problem = expression_problem(series, config)
     return expression_measures(series, config), problem[0] if problem else ""
-
-
-def _asked(frames: Frames, rate_hz: float) -> Iterator[Frame]:
-    """As a recording gives them at that rate."""
-    next_tick = 0.0
-    for frame in frames:
-        if frame.time_s + 2e-3 >= next_tick:
-            next_tick = (np.floor((frame.time_s + 2e-3) * rate_hz) + 1) / rate_hz
-            yield frame

@@ -1,8 +1,6 @@
 """Fixtures of the tests of data: the face model, and pictures made with a known change."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,15 +14,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def made() -> ModuleType:
+def made(module_at: Callable[[Path], ModuleType]) -> ModuleType:
     """The module tests/data/made_faces.py."""
-    spec = importlib.util.spec_from_file_location("made_faces", HERE / "made_faces.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["made_faces"] = module
-    spec.loader.exec_module(module)
-    return module
+    return module_at(HERE / "made_faces.py")
 
 
 @pytest.fixture(scope="session")

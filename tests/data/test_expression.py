@@ -35,18 +35,12 @@ def drawn(seconds: float, rate_hz: float = 15.0, **columns: object) -> Expressio
     values[:, EXPRESSION.names.index("eye_aperture")] = 0.3
     for name, function in columns.items():
         values[:, EXPRESSION.names.index(name)] = function(times)  # type: ignore[operator]
-    return ExpressionSeries(
-        times_s=times,
-        values=values,
+    return ExpressionSeries.clear(
+        times,
+        values,
         faces=np.ones(len(times), dtype=np.int64),
         brightness=np.full(len(times), 0.5),
-        blurred=np.zeros(len(times), bool),
-        covered=np.zeros(len(times), bool),
-        frozen=np.zeros(len(times), bool),
-        duration_s=float(seconds),
         offered_hz=rate_hz,
-        missed_share=0,
-        deformation=np.nan,
         height=360,
     )
 

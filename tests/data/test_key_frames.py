@@ -36,18 +36,12 @@ def drawn(seconds: float, **columns: Drawn) -> tuple[ExpressionSeries, KeptFrame
         grey = np.full((360, 640, 3), int(time_s * 10), np.uint8)
         kept.offer(Frame(float(time_s), grey), Look(1, row, (0, 0, 1, 1), landmarks))
     kept.finish()
-    series = ExpressionSeries(
-        times_s=times,
-        values=values,
+    series = ExpressionSeries.clear(
+        times,
+        values,
         faces=np.ones(len(times), dtype=np.int64),
         brightness=np.full(len(times), 0.5),
-        blurred=np.zeros(len(times), bool),
-        covered=np.zeros(len(times), bool),
-        frozen=np.zeros(len(times), bool),
-        duration_s=float(seconds),
         offered_hz=RATE_HZ,
-        missed_share=0,
-        deformation=np.nan,
         height=360,
     )
     return series, kept

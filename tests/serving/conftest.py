@@ -1,6 +1,5 @@
 """Fixtures of the service tests: a store of its own, keys, the tiny scorer."""
 
-import importlib.util
 import json
 import os
 import signal
@@ -8,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,9 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="session")
-def tiny() -> ModuleType:
+def tiny(module_at: Callable[[Path], ModuleType]) -> ModuleType:
     """The module tests/serving/tiny_scorer.py."""
-    spec = importlib.util.spec_from_file_location("tiny_scorer", HERE / "tiny_scorer.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["tiny_scorer"] = module
-    spec.loader.exec_module(module)
-    return module
+    return module_at(HERE / "tiny_scorer.py")
 
 
 @pytest.fixture
