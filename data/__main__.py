@@ -34,7 +34,7 @@ def setup() -> None:
 
     if installed := system.ensure():
         terminal.print(f"installed {', '.join(installed)}")
-    for name in configs.load("assets", AssetsConfig).assets:
+    for name in configs.load("assets", AssetsConfig).needed:
         fetch(name)
     listening = configs.load("listening", ListeningConfig)
     for build in (encoder_file, decoder_file):
@@ -61,6 +61,29 @@ def features(
         "expression": seen,
     }
     print(json.dumps(found, ensure_ascii=False, indent=2))
+
+
+@app.command("bank")
+def question_bank(
+    least: Annotated[float | None, typer.Option(help="Cosine; default: the configured.")] = None,
+) -> None:
+    """Count the question bank and list questions that ask the same. Exit code 1 if any do."""
+    from data.jobs import bank
+    from data.question_bank import near_questions
+
+    found = bank()
+    counted = Table("job", "questions", "competencies", "difficulty 1 to 5", title=found.version)
+    for key, job in found.jobs.items():
+        levels = [q.difficulty for q in job.questions.values()]
+        spread = " ".join(str(levels.count(level)) for level in range(1, 6))
+        counted.add_row(key, str(len(job.questions)), str(len(job.competencies)), spread)
+    terminal.print(counted)
+    pairs = near_questions(found, least)
+    for pair in pairs:
+        terminal.print(f"{pair.cosine:.3f} {pair.first} ~ {pair.second}")
+    terminal.print(f"{len(pairs)} pairs of questions ask nearly the same.")
+    if pairs and least is None:
+        raise typer.Exit(1)
 
 
 Measured = dict[str, Any]

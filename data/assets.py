@@ -52,11 +52,17 @@ class AssetFile(Record):
 
 
 class AssetsConfig(Record):
-    """configs/assets.yaml."""
+    """configs/assets.yaml. on_demand : assets that not every machine sets up"""
 
     hub_timeout_s: float = Field(gt=0)
     wheel_timeout_s: float = Field(gt=0)
+    on_demand: tuple[str, ...] = ()
     assets: dict[str, tuple[AssetFile, ...]]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Assets that every machine sets up."""
+        return tuple(name for name in self.assets if name not in self.on_demand)
 
 
 class AssetUnavailable(Exception):

@@ -15,14 +15,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+import configs
+
 SAMPLE_RATE = 16_000
 """Hz. Every waveform in this repository is mono float32 at this rate."""
 
 ENCODER_WIDTH = 512
 """Width of the Whisper base encoder's output."""
-
-EMBEDDING_WIDTH = 512
-"""Width of the multilingual sentence embedding."""
 
 
 class UnusableRecording(Exception):
@@ -181,16 +180,20 @@ class Evidence(Record):
 
     kind `span`: words of the transcript with their times; `effect` is the change
     of the score, in points of 100, when they are left out (negative: they had
-    raised it). kind `measure`: a named measure beside its
-    reference range.
+    raised it); `name` is `not_judged` where they are an aside or were said before.
+    kind `measure`: a named measure beside its reference range.
+    kind `key_point`: `text` is what a strong answer contains, `name` whether it was `found`,
+    is `unclear`, or was `not_found` in these words; `quote` are the words nearest to it.
+    kind `anchor`: `text` is what people do at the level that is nearest, `value` that level.
     """
 
-    kind: Literal["span", "measure"]
+    kind: Literal["span", "measure", "key_point", "anchor"]
     text: str = ""
     start_s: float | None = None
     end_s: float | None = None
     effect: float | None = None
     name: str = ""
+    quote: str = ""
     value: float | None = None
     unit: str = ""
     reference_low: float | None = None
@@ -198,13 +201,20 @@ class Evidence(Record):
 
 
 class Score(Record):
-    """One score, 0 to 100, with the interval that covers 90 % of human ratings."""
+    """One score, 0 to 100, with the interval that covers 90 % of human ratings.
+
+    level : of the competency's five, 1 the lowest, with the levels it may lie between; None
+        where the part has none, or where the words do not tell
+    """
 
     part: Part
     name: str
     score: float = Field(ge=0, le=100)
     low: float = Field(ge=0, le=100)
     high: float = Field(ge=0, le=100)
+    level: int | None = Field(default=None, ge=1, le=5)
+    level_low: int | None = Field(default=None, ge=1, le=5)
+    level_high: int | None = Field(default=None, ge=1, le=5)
     provisional: bool
     provisional_reason: dict[str, str] = Field(
         default={}, description="language code -> why the score is provisional"
@@ -737,6 +747,14 @@ LANGUAGE_MEASURES = (
     ),
     Column("numbers", "1/100 units", "numbers and amounts: 三个工作日, 80%, 12"),
     Column("own_acts", "1/100 units", "acts told in the first person: I called, 我联系"),
+    Column("situations", "1/100 units", "a time or setting: 当时, 实习期间, last summer"),
+    Column("tasks", "1/100 units", "what had to be done: 负责, 目标是, deadline, had to"),
+    Column("results", "1/100 units", "what came of it: 结果, 提高了, in the end, reduced"),
+    Column("checks", "1/100 units", "making sure: 核对, 回访, confirmed, followed up"),
+    Column("reflections", "1/100 units", "what was learned: 教训, 下次, next time"),
+    Column("perspective", "1/100 units", "the other's side: 理解您, from your perspective"),
+    Column("warmth", "1/100 units", "thanks and encouragement: 辛苦, thank you, glad"),
+    Column("generalities", "1/100 units", "phrases that fit any answer: 认真负责, team player"),
 )
 
 LANGUAGE_COMPARISONS = (
@@ -776,6 +794,8 @@ LANGUAGE_COMPARISONS = (
         "unit_coverage", "1", "units of each reference clause in its best clause, mean by length"
     ),
     Column("unit_coverage_worst", "1", "units of the reference clause covered least"),
+    Column("agreeing_coverage", "1", "coverage, where a clause that denies covers none that affirms"),
+    Column("opposed_coverage", "1", "coverage by clauses that deny what is affirmed, above coverage by others"),
     Column("term_recall", "1", "share of the reference's new numbers and foreign terms; -1 none"),
     Column("term_precision", "1", "share of the answer's new numbers and terms that fit; -1 none"),
     Column("verdict", "1", "1 both open with the same yes or no, -1 with opposite ones, else 0"),
@@ -786,15 +806,36 @@ LANGUAGE_COMPARISONS = (
     Column("clause_ratio", "1", "clauses of the answer over those of the nearest reference"),
 )
 
+LANGUAGE_ANCHORS = tuple(
+    Column(f"anchor_{level}_{kind}", "1", f"cosine of {what} and the anchor of level {level}")
+    for level in range(1, 6)
+    for kind, what in (("cosine", "the answer"), ("sentence", "its nearest sentence"))
+)
+"""0 where the question has no anchors."""
+
+
+class SentenceEncoder(Record):
+    """configs/encoder.yaml. folder : of an exported encoder; empty: the packaged one."""
+
+    name: str = Field(min_length=1)
+    width: int = Field(ge=1)
+    folder: str = ""
+
+
+ENCODER = configs.load("encoder", SentenceEncoder)
+
 LANGUAGE = FeatureSet(
     "language",
-    1,
+    2,
     LANGUAGE_MEASURES
     + LANGUAGE_COMPARISONS
+    + LANGUAGE_ANCHORS
     + tuple(
-        Column(f"{text}_embedding_{i}", "1", f"sentence embedding of the {text}, dimension {i}")
+        Column(
+            f"{text}_embedding_{i}", ENCODER.name, f"sentence embedding of the {text}, dimension {i}"
+        )
         for text in ("answer", "question")
-        for i in range(EMBEDDING_WIDTH)
+        for i in range(ENCODER.width)
     ),
 )
 """Comparisons are taken with each reference and the best is kept."""

@@ -1,11 +1,19 @@
-"""Jobs, competencies and the question bank: `configs/jobs.yaml`, checked."""
+"""Jobs, competencies and the question bank, checked.
+
+`configs/jobs.yaml` names the jobs and their weights; each competency is a file of
+`configs/competencies` with its five levels, each job's questions are a file of
+`configs/questions`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import Literal, get_args
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 import configs
 
@@ -58,15 +66,38 @@ class BilingualList(_Entry):
         return self.zh if language == "zh" else self.en
 
 
-class Competency(_Entry):
-    """What a question asks for."""
+class Example(Bilingual):
+    """A whole answer at one level. question : of the bank, or of the competency itself."""
 
-    name: Bilingual
-    definition: Bilingual
+    question: str
 
 
-class Question(_Entry):
-    """One question of a job's bank.
+class Level(_Entry):
+    """One of the five levels of a competency.
+
+    anchor : what a person does in an answer at this level
+    """
+
+    anchor: Bilingual
+    examples: tuple[Example, ...] = Field(min_length=1)
+
+
+LEVELS = 5
+"""Levels of every competency; the first is the lowest."""
+
+
+def level_of(points: float) -> int:
+    """Level 1 to 5 that a score in points of 100 lies nearest to, a half upwards."""
+    return 1 + min(LEVELS - 1, max(0, math.floor(points / 100 * (LEVELS - 1) + 0.5)))
+
+
+def points_of(level: float) -> float:
+    """Points of 100 of a level: 1 is 0, 5 is 100."""
+    return (level - 1) * 100 / (LEVELS - 1)
+
+
+class Asked(_Entry):
+    """A question with what its answers are compared with.
 
     key : set from its place in the file
     key_points : what a strong answer contains
@@ -74,11 +105,15 @@ class Question(_Entry):
     """
 
     key: str = ""
-    competency: str
-    time_limit_s: int = Field(ge=15, le=600)
     text: Bilingual
     key_points: BilingualList
     references: BilingualList
+
+    @model_validator(mode="after")
+    def _languages_agree(self) -> Self:
+        if len(self.key_points.zh) != len(self.key_points.en):
+            raise ValueError("key_points need the same entries in zh and en")
+        return self
 
     def comparisons(self, language: str) -> tuple[str, ...]:
         """Texts an answer is compared with: the references, then the key points as one text."""
@@ -86,8 +121,41 @@ class Question(_Entry):
         return (*self.references[language], joined(self.key_points[language]))
 
 
-class Job(_Entry):
-    """One job: its weights and its questions.
+class Competency(_Entry):
+    """What a question asks for.
+
+    levels : lowest first; what people do in their answers
+    questions : that its examples answer and that no job asks
+    """
+
+    name: Bilingual
+    definition: Bilingual
+    levels: tuple[Level, ...] = Field(min_length=LEVELS, max_length=LEVELS)
+    questions: dict[str, Asked] = {}
+
+    def anchors(self, language: str) -> tuple[str, ...]:
+        """Of the five levels, lowest first."""
+        return tuple(level.anchor[language] for level in self.levels)
+
+
+class Question(Asked):
+    """One question of a job's bank.
+
+    difficulty : 1 anyone prepared can answer … 5 separates the best, by the author's judgement
+    """
+
+    competency: str
+    difficulty: int = Field(ge=1, le=5)
+    time_limit_s: int = Field(ge=15, le=600)
+
+    def comparisons(self, language: str) -> tuple[str, ...]:
+        """Texts an answer is compared with: the references, then the key points as one text."""
+        joined = "；".join if language == "zh" else "; ".join
+        return (*self.references[language], joined(self.key_points[language]))
+
+
+class JobEntry(_Entry):
+    """One job of configs/jobs.yaml.
 
     weights : competency or delivery aspect -> share of the total; they sum to 1
     accept_provisional : whether provisional scores count in the total
@@ -95,21 +163,26 @@ class Job(_Entry):
         points: what is expected of the answer must not be put into the recogniser's mouth
     """
 
-    key: str = ""
     name: Bilingual
     language: Language
     accept_provisional: bool
     weights: dict[str, float]
-    questions: dict[str, Question] = Field(min_length=1)
     hotwords: BilingualList | None = None
 
     @model_validator(mode="after")
-    def _weights_are_shares(self) -> Job:
+    def _weights_are_shares(self) -> Self:
         if any(weight < 0 for weight in self.weights.values()):
             raise ValueError("weights must not be negative")
         if not math.isclose(sum(self.weights.values()), 1, abs_tol=1e-6):
             raise ValueError(f"weights must sum to 1, got {sum(self.weights.values()):.4f}")
         return self
+
+
+class Job(JobEntry):
+    """One job with its questions."""
+
+    key: str
+    questions: dict[str, Question] = Field(min_length=1)
 
     @property
     def competencies(self) -> tuple[str, ...]:
@@ -128,14 +201,27 @@ class Job(_Entry):
 
 
 class JobsConfig(_Entry):
-    """The whole file. `version` changes when a weight or a text does."""
+    """configs/jobs.yaml."""
 
-    version: int = Field(ge=1)
+    jobs: dict[str, JobEntry] = Field(min_length=1)
+
+
+class Questions(RootModel[dict[str, Question]]):
+    """A file of configs/questions: the questions of one job by their keys."""
+
+
+class Bank(_Entry):
+    """Every job, competency and question.
+
+    version : digest of all of it; it changes with any weight or text
+    """
+
+    version: str
     competencies: dict[str, Competency]
-    jobs: dict[str, Job] = Field(min_length=1)
+    jobs: dict[str, Job]
 
     @model_validator(mode="after")
-    def _names_are_known(self) -> JobsConfig:
+    def _names_are_known(self) -> Self:
         known = {*self.competencies, *DELIVERY}
         for key, job in self.jobs.items():
             asked = {question.competency for question in job.questions.values()}
@@ -148,11 +234,36 @@ class JobsConfig(_Entry):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _keys_are_unique(self) -> Self:
+        owners: dict[str, str] = {}
+        for owner, keys in [
+            *((f"job {key}", job.questions) for key, job in self.jobs.items()),
+            *((f"competency {key}", found.questions) for key, found in self.competencies.items()),
+        ]:
+            for key in keys:
+                if owners.setdefault(key, owner) != owner:
+                    raise ValueError(f"question {key} is of {owners[key]} and of {owner}")
+        for name, competency in self.competencies.items():
+            for level in competency.levels:
+                if absent := {example.question for example in level.examples} - set(owners):
+                    raise ValueError(f"{name}: examples of no question {', '.join(sorted(absent))}")
+        return self
 
-def jobs(config: JobsConfig | None = None) -> dict[str, Job]:
-    """Every job by its key, each question knowing its own key."""
-    config = config or configs.load("jobs", JobsConfig)
-    return {key: _named(job, key) for key, job in config.jobs.items()}
+    def asked(self, key: str) -> Asked:
+        """The question called `key`, of a job or of a competency's examples."""
+        every = [*self.jobs.values(), *self.competencies.values()]
+        return next(found.questions[key] for found in every if key in found.questions)
+
+
+def bank() -> Bank:
+    """Everything that can be asked, read once from each folder of configurations."""
+    return _read(configs.FOLDER)
+
+
+def jobs() -> dict[str, Job]:
+    """Every job by its key."""
+    return bank().jobs
 
 
 def job(key: str) -> Job:
@@ -165,11 +276,35 @@ def job(key: str) -> Job:
 
 def competencies() -> dict[str, Competency]:
     """Every competency by its key."""
-    return configs.load("jobs", JobsConfig).competencies
+    return bank().competencies
 
 
-def _named(job: Job, key: str) -> Job:
-    questions = {
-        name: question.model_copy(update={"key": name}) for name, question in job.questions.items()
+@lru_cache(maxsize=2)
+def _read(folder: Path) -> Bank:
+    """The bank of `folder`, which is where `configs` reads."""
+    entries = configs.load("jobs", JobsConfig).jobs
+    questions = configs.load_each("questions", Questions)
+    if differing := set(entries) ^ set(questions):
+        raise ValueError(
+            "each job of configs/jobs.yaml needs its file of configs/questions and the reverse; "
+            f"not so: {', '.join(sorted(differing))}"
+        )
+    found = {
+        key: Job(key=key, questions=_keyed(questions[key].root), **dict(entry))
+        for key, entry in entries.items()
     }
-    return job.model_copy(update={"key": key, "questions": questions})
+    known = {
+        key: competency.model_copy(update={"questions": _keyed(competency.questions)})
+        for key, competency in configs.load_each("competencies", Competency).items()
+    }
+    nameless = Bank(version="", competencies=known, jobs=found)
+    digest = hashlib.sha256(nameless.model_dump_json().encode()).hexdigest()[:12]
+    return nameless.model_copy(update={"version": digest})
+
+
+AnyAsked = TypeVar("AnyAsked", bound=Asked)
+
+
+def _keyed(questions: dict[str, AnyAsked]) -> dict[str, AnyAsked]:
+    """Each question knowing its own key."""
+    return {key: asked.model_copy(update={"key": key}) for key, asked in questions.items()}

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.sparse.linalg import lsqr
 
 from data.contract import UndefinedMetric
 from evaluation.agreement import CONFIDENCE, Estimate, Floats
@@ -188,3 +191,31 @@ def _icc_interval(
     low = n * (of_people - upper * error) / (upper * spread + n * of_people)
     high = n * (lower * of_people - error) / (spread + n * lower * of_people)
     return float(low), float(high)
+
+
+def rater_severity(ratings: Floats) -> Floats:
+    """(raters,) points by which each rater is below the raters' mean on the same recordings.
+
+    Least squares of rating = recording − severity; NaN for who rated nothing.
+
+    ratings : (recordings, raters), NaN where not rated
+    Raises UndefinedMetric when the raters fall into groups that share no recording.
+    """
+    ratings = ratings[~np.isnan(ratings).all(axis=1)]
+    known = ~np.isnan(ratings)
+    item, rater = np.nonzero(known)
+    items, raters = ratings.shape
+    links = coo_matrix((np.ones(len(item)), (item, items + rater)), (items + raters,) * 2)
+    _, group = connected_components(links, directed=False)
+    if len(set(group[items:][known.any(axis=0)])) > 1:
+        raise UndefinedMetric(
+            "The raters fall into groups without a common recording, so nobody can say who is "
+            "severe; have some recordings rated by raters of both groups."
+        )
+    n = len(item)
+    signs = np.concatenate([np.ones(n), -np.ones(n)])
+    columns = np.concatenate([item, items + rater])
+    design = coo_matrix((signs, (np.tile(np.arange(n), 2), columns)), (n, items + raters))
+    found = lsqr(design.tocsr(), ratings[known], atol=1e-12, btol=1e-12, iter_lim=10 * n)[0]
+    severity = found[items:] - found[items:][known.any(axis=0)].mean()
+    return np.where(known.any(axis=0), severity, np.nan)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from data import language
-from data.contract import LANGUAGE_MEASURES, NotScored, Score, Transcript
-from data.jobs import LANGUAGES, Job, Question
-from serving.evidence import answer_text, passage_evidence, sentences_of
+from data.content import judged, low_effort
+from data.contract import LANGUAGE_MEASURES, Evidence, NotScored, Score, Transcript
+from data.jobs import LANGUAGES, LEVELS, Job, Question, bank, level_of
+from data.question_bank import other_question
+from data.text import units
+from serving.evidence import (
+    Rubric,
+    answer_text,
+    key_point_evidence,
+    passage_evidence,
+    sentences_of,
+)
 from serving.models import LoadedVersion
 from serving.parts import Outcome, interval_score, measures, provisional_reason, refused
 from serving.scoring import ScoringConfig
@@ -36,32 +45,54 @@ def score_competency(
     asked = question.competency
     if problem := _unfit(question, transcript, expected_language, config):
         return _with_others(job, asked, refused("competency", [asked], *problem))
-    references = question.comparisons(transcript.language)
-    text = question.text[transcript.language]
+    rubric = Rubric.of(question, bank().competencies[asked], transcript.language)
     answer = answer_text(sentences_of(transcript))
     texts = [answer] if (sure := _surely_heard(transcript, config)) is None else [answer, sure]
-    read = language.extract_all(texts, text, references)
-    features = read[0]
-    points = version.points(read)[:, 0]
-    measured = measures(
-        "competency",
-        LANGUAGE_MEASURES,
-        language.measures(features),
-        version.manifest.references,
-    )
+    read = rubric.features(texts)
+    points = version.points(read)
     score = interval_score(
         "competency",
         version.manifest.targets[0],
-        float(points[0]),
+        float(points[0, 0]),
         version,
         provisional_reason(version, transcript.language),
         name=asked,
-        evidence=passage_evidence(
-            transcript, text, references, version.points, most=config.max_passages
+        evidence=(
+            *passage_evidence(transcript, rubric, version.points, most=config.max_passages),
+            *key_point_evidence(transcript, rubric),
         ),
     )
-    outcome = Outcome(scores=(_doubted(score, float(points[-1] - points[0])),), measures=measured)
-    return _with_others(job, asked, outcome)
+    if len(units(judged(answer))) >= config.min_level_units:
+        score = _levelled(score, version, float(points[0, 1]), rubric)
+    measured = measures(
+        "competency",
+        LANGUAGE_MEASURES,
+        language.measures(read[0]),
+        version.manifest.references,
+    )
+    score = _doubted(score, float(points[-1, 0] - points[0, 0]))
+    return _with_others(job, asked, Outcome(scores=(score,), measures=measured))
+
+
+def _levelled(score: Score, version: LoadedVersion, points: float, rubric: Rubric) -> Score:
+    """The score with the level it shows and its anchor; as it is where the words do not tell.
+
+    They do not tell where the interval holds every level.
+    """
+    half_width = version.manifest.targets[1].half_width_at(points)
+    low, high = level_of(points - half_width), level_of(points + half_width)
+    if high - low >= LEVELS - 1:
+        return score
+    level = level_of(points)
+    anchor = Evidence(kind="anchor", text=rubric.anchors[level - 1], value=float(level))
+    return score.model_copy(
+        update={
+            "level": level,
+            "level_low": low,
+            "level_high": high,
+            "evidence": (anchor, *score.evidence),
+        }
+    )
 
 
 def _doubted(score: Score, moved: float) -> Score:
@@ -102,8 +133,14 @@ def _unfit(
             f"About {expected:.0%} of the words are expected to be misheard; at most "
             f"{config.max_error_rate:.0%} may be. A person should listen.",
         )
-    if code := language.low_effort(transcript.text, question.text[transcript.language]):
+    answer = answer_text(sentences_of(transcript))
+    if code := low_effort(answer, question.text[transcript.language]):
         return "low_effort", f"The words are no attempt at an answer ({code})."
+    if other := other_question(answer, question.key, transcript.language):
+        return (
+            "another_question",
+            f"The words answer another question of the bank ({other}) and not this one.",
+        )
     return None
 
 

@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 
 import configs
-from data import language
+from data import embedding, question_bank
 from data.contract import (
     ContractMismatch,
     Curve,
@@ -30,7 +30,7 @@ from data.contract import (
     Transcript,
 )
 from data.face import FaceTracker
-from data.jobs import Job, Question
+from data.jobs import LANGUAGES, Job, Question
 from data.jobs import job as job_named
 from data.listening import Listener, Listening, identity
 from data.recognisers import recogniser
@@ -88,7 +88,9 @@ class Scorer:
         self.recogniser = recogniser(self.listener)
         self.whisper = Recogniser(self.listener)
         self.tracker = FaceTracker()
-        language.load()
+        embedding.load()
+        for code in LANGUAGES:
+            question_bank.load(code)
 
     @classmethod
     def load(cls, config: ServingConfig | None = None) -> Self:

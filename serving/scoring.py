@@ -26,4 +26,7 @@ class ScoringConfig(Record):
         gt=0, description="a stretch this far from the whole answer is a moment of the report"
     )
     min_total_share: float = Field(gt=0, le=1)
+    min_level_units: int = Field(
+        ge=1, description="judged units (characters, words) below which no level is named"
+    )
     max_passages: int = Field(ge=1, description="of one answer that are explained apart")

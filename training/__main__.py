@@ -127,6 +127,66 @@ def promote(name: Name, version: Annotated[str, typer.Argument(help="Version num
     console.print(f"{name} version {version} is the champion.")
 
 
+CsvFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV with a text.")]
+
+
+@app.command("behaviour")
+def behaviour_of(
+    texts: CsvFile,
+    label: Annotated[str, typer.Option(help="Column of 0 and 1.")],
+    test: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="Other texts to judge it on."),
+    ] = None,
+) -> None:
+    """How far a labelled behaviour of texts is told from its wording; the last line is JSON."""
+    from training import behaviour
+
+    given = behaviour.read(texts, label)
+    found = (
+        behaviour.held_out(given)
+        if test is None
+        else behaviour.judged(given, behaviour.read(test, label))
+    )
+    of = "ten repeats of ten folds" if test is None else str(test)
+    right = found.accuracy
+    console.print(
+        f"accuracy {right.value:.3f} ({right.low:.3f} to {right.high:.3f}), n {right.n}; always "
+        f"the commoner label {found.majority:.3f}; {of}"
+    )
+    shown = {"accuracy": right.value, "low": right.low, "high": right.high, "n": right.n}
+    print(json.dumps({**shown, "majority": found.majority}))
+
+
+@app.command()
+def encoder(
+    model: Annotated[str, typer.Argument(help="Folder or hub name of a transformers encoder.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Rated answers to tune it on first."),
+    ] = None,
+    prefix: Annotated[str, typer.Option(help="Before every text, as `query: ` of E5.")] = "",
+) -> None:
+    """Export a sentence encoder for the LANGUAGE features; tune it first where --data is given.
+
+    Versions that learned from another encoder must be fitted again.
+    """
+    from training import competency, encoders
+
+    config = configs.load("competency", competency.CompetencyRecipe).encoder
+    loaded = encoders.Loaded.of(model)
+    questions: tuple[str, ...] = ()
+    if data is not None:
+        rated = competency.rated_table(data)
+        loss = encoders.tune(loaded, rated, config, prefix=prefix)
+        questions = tuple(rated["question"].unique())
+        console.print(f"tuned on {len(rated)} answers to {len(questions)} questions, loss {loss:.3f}")
+    known = encoders.export(loaded, out, config, prefix=prefix, tuned_on=questions)
+    console.print("For configs/encoder.yaml:")
+    print(f"name: {known.name}\nwidth: {known.width}\nfolder: {json.dumps(str(out.resolve()))}")
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A recipe with its configuration read. corpus : form of the folder it learns from."""

@@ -13,6 +13,7 @@ Source: additive Gaussian processes, Duvenaud et al. 2011.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,15 +22,24 @@ import numpy.typing as npt
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 from scipy.linalg import cho_factor, cho_solve
 
-from data.contract import EMBEDDING_WIDTH, LANGUAGE, LANGUAGE_COMPARISONS, LANGUAGE_MEASURES
+from data.contract import (
+    ENCODER,
+    LANGUAGE,
+    LANGUAGE_ANCHORS,
+    LANGUAGE_COMPARISONS,
+    LANGUAGE_MEASURES,
+)
+from data.jobs import points_of
+from training.competency_levels import ANCHORS_AT, BUILT_AT, COMPARED_AT, RATE_CAP, LevelModel
 
 Floats = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
 Rows = npt.NDArray[np.intp]
 
 COMPARISONS = slice(len(LANGUAGE_MEASURES), len(LANGUAGE_MEASURES) + len(LANGUAGE_COMPARISONS))
-ANSWER = slice(COMPARISONS.stop, COMPARISONS.stop + EMBEDDING_WIDTH)
-QUESTION = slice(ANSWER.stop, ANSWER.stop + EMBEDDING_WIDTH)
+ANCHORS = slice(COMPARISONS.stop, COMPARISONS.stop + len(LANGUAGE_ANCHORS))
+ANSWER = slice(ANCHORS.stop, ANCHORS.stop + ENCODER.width)
+QUESTION = slice(ANSWER.stop, ANSWER.stop + ENCODER.width)
 """Columns of LANGUAGE features."""
 
 CLIP = 3.0
@@ -264,8 +274,12 @@ class _Graph:
         return self.op("Exp", self.op("Mul", distance, self.constant(-reach)))
 
 
-def onnx_head(fitted: Fitted) -> bytes:
-    """The fitted head as a graph: features (n, LANGUAGE width) → points (n, 1)."""
+def onnx_head(fitted: Fitted, levels: LevelModel | None = None) -> bytes:
+    """The fitted head as a graph: features (n, LANGUAGE width) → points (n, 1 or 2).
+
+    The first column is the answer's quality; the second, where there is a model of levels,
+    the expected level in points.
+    """
     graph, head = _Graph(), fitted.head
     raw = graph.op("Sub", graph.columns("features", COMPARISONS), graph.constant(fitted.centre))
     scaled = graph.op("Div", raw, graph.constant(fitted.deviation))
@@ -281,20 +295,51 @@ def onnx_head(fitted: Fitted) -> bytes:
     kernel = graph.op("Add", near, remembered)
     answers = graph.op("MatMul", kernel, graph.constant(fitted.effects[:, None]))
     known = graph.near(question, questions, LEVEL_REACH)
-    levels = graph.op("MatMul", known, graph.constant(fitted.levels[:, None]))
+    marked = graph.op("MatMul", known, graph.constant(fitted.levels[:, None]))
     unseen = graph.op("MatMul", near, graph.constant(fitted.alone[:, None]))
-    more = graph.op("Sub", graph.op("Add", answers, levels), unseen)
+    more = graph.op("Sub", graph.op("Add", answers, marked), unseen)
     gate = graph.op("ReduceMax", known, graph.constant([1], np.int64), keepdims=1)
     told = graph.op("Add", unseen, graph.op("Mul", gate, more))
-    graph.op("Add", told, graph.constant(fitted.mean))
+    points = graph.op("Add", told, graph.constant(fitted.mean))
+    if levels is not None:
+        points = graph.op("Concat", points, _level_points(graph, levels, points), axis=1)
     graph.nodes[-1].output[0] = "points"
-    return bytes(_model(graph).SerializeToString())
+    return bytes(_model(graph, 1 if levels is None else 2).SerializeToString())
 
 
-def _model(graph: _Graph) -> ModelProto:
+def _level_points(graph: _Graph, levels: LevelModel, quality: str) -> str:
+    """(n, 1) as `LevelModel.points` has it of `level_inputs`."""
+
+    def gathered(columns: Sequence[int]) -> str:
+        return graph.op("Gather", "features", graph.constant(columns, np.int64), axis=1)
+
+    def apart(columns: Sequence[int]) -> str:
+        found = gathered(columns)
+        mean = graph.op("ReduceMean", found, graph.constant([1], np.int64), keepdims=1)
+        return graph.op("Sub", found, mean)
+
+    cut = graph.op("Clip", quality, graph.constant(0.0), graph.constant(100.0))
+    inputs = graph.op(
+        "Concat",
+        graph.op("Mul", cut, graph.constant(0.01)),
+        gathered(COMPARED_AT),
+        apart(ANCHORS_AT[::2]),
+        apart(ANCHORS_AT[1::2]),
+        graph.op("Min", gathered(BUILT_AT), graph.constant(RATE_CAP)),
+        axis=1,
+    )
+    centred = graph.op("Sub", inputs, graph.constant(levels.centre))
+    weights = (levels.weights / levels.deviation)[:, None]
+    slope = graph.op("MatMul", centred, graph.constant(weights))
+    above = graph.op("Sigmoid", graph.op("Sub", slope, graph.constant(levels.thresholds)))
+    expected = graph.op("ReduceSum", above, graph.constant([1], np.int64), keepdims=1)
+    return graph.op("Mul", expected, graph.constant(points_of(2)))
+
+
+def _model(graph: _Graph, outputs: int) -> ModelProto:
     shape = [None, len(LANGUAGE.columns)]
     features = helper.make_tensor_value_info("features", TensorProto.FLOAT, shape)
-    points = helper.make_tensor_value_info("points", TensorProto.FLOAT, [None, 1])
+    points = helper.make_tensor_value_info("points", TensorProto.FLOAT, [None, outputs])
     model = helper.make_model(
         helper.make_graph(graph.nodes, "competency", [features], [points], graph.constants),
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -24,9 +24,6 @@ import optuna
 import pandas as pd
 import torch
 from pydantic import Field
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import lsqr
 from sklearn.linear_model import RidgeCV
 from torch import nn
 
@@ -56,6 +53,7 @@ from data.registry import STABILITY, read_manifest
 from data.splits import folds
 from data.watching import expression_series
 from evaluation import agreement
+from evaluation.reliability import rater_severity
 from evaluation.rows import PLACES, Intervals
 from evaluation.stability import drifts, stability_page
 from training import fit
@@ -311,34 +309,6 @@ def _mean_rating(adjusted: Floats) -> Floats:
     total = np.where(known, adjusted, 0.0).sum(axis=2)
     count = known.sum(axis=2)
     return np.asarray(np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0))
-
-
-def rater_severity(ratings: Floats) -> Floats:
-    """(raters,) points by which each rater is below the raters' mean on the same recordings.
-
-    Least squares of rating = recording − severity; NaN for who rated nothing.
-
-    ratings : (recordings, raters), NaN where not rated
-    Raises UndefinedMetric when the raters fall into groups that share no recording.
-    """
-    ratings = ratings[~np.isnan(ratings).all(axis=1)]
-    known = ~np.isnan(ratings)
-    item, rater = np.nonzero(known)
-    items, raters = ratings.shape
-    links = coo_matrix((np.ones(len(item)), (item, items + rater)), (items + raters,) * 2)
-    _, group = connected_components(links, directed=False)
-    if len(set(group[items:][known.any(axis=0)])) > 1:
-        raise UndefinedMetric(
-            "The raters fall into groups without a common recording, so nobody can say who is "
-            "severe; have some recordings rated by raters of both groups."
-        )
-    n = len(item)
-    signs = np.concatenate([np.ones(n), -np.ones(n)])
-    columns = np.concatenate([item, items + rater])
-    design = coo_matrix((signs, (np.tile(np.arange(n), 2), columns)), (n, items + raters))
-    found = lsqr(design.tocsr(), ratings[known], atol=1e-12, btol=1e-12, iter_lim=10 * n)[0]
-    severity = found[items:] - found[items:][known.any(axis=0)].mean()
-    return np.where(known.any(axis=0), severity, np.nan)
 
 
 # --- fitting ------------------------------------------------------------------------------

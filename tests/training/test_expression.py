@@ -20,6 +20,7 @@ from data.simulate_expression import TARGETS, simulate_ratings
 from evaluation.agreement import pearson
 from evaluation.audit import check
 from evaluation.card import missing, read_card
+from evaluation.reliability import rater_severity
 from training.expression import (
     Examples,
     ExpressionRecipe,
@@ -30,7 +31,6 @@ from training.expression import (
     fitted,
     judge,
     measures_only,
-    rater_severity,
     references,
     run,
     series_of,
