@@ -26,14 +26,19 @@ Vectors = npt.NDArray[np.float32]
 class QuestionBankConfig(Record):
     """configs/question_bank.yaml. Nearness of an answer to a reference: cosine + wording."""
 
-    same_question: float = Field(description="cosine of two questions from which they ask the same")
+    same_question: float = Field(
+        description="mean cosine over the languages from which two questions may ask the same"
+    )
+    different: tuple[tuple[str, str], ...] = Field(
+        description="pairs above it that a person read and found to ask for different things"
+    )
     other_near: float = Field(description="nearness to another question's reference at least")
     other_ahead: float = Field(description="by which that is nearer than to any of its own")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two questions that are near in meaning. cosine : the higher of the two languages'"""
+    """Two questions that are near in meaning. cosine : mean over the languages"""
 
     first: str
     second: str
@@ -78,21 +83,23 @@ def other_question(answer: str, key: str, language: str) -> str | None:
 def near_questions(found: Bank | None = None, least: float | None = None) -> list[Pair]:
     """Pairs of questions whose texts mean nearly the same, nearest first.
 
-    least : cosine; default that of configs/question_bank.yaml
+    least : cosine; default that of configs/question_bank.yaml, without pairs read by a person
     """
     found = found or bank()
-    least = least or configs.load("question_bank", QuestionBankConfig).same_question
+    config = configs.load("question_bank", QuestionBankConfig)
+    known = {frozenset(pair) for pair in config.different} if least is None else set()
+    floor = config.same_question if least is None else least
     asked = {key: question for job in found.jobs.values() for key, question in job.questions.items()}
     keys = list(asked)
     cosines = [
         (vectors := embed([normalised(asked[key].text[code]) for key in keys])) @ vectors.T
         for code in LANGUAGES
     ]
-    nearest = np.maximum(*cosines)
+    nearest = np.mean(cosines, axis=0)
     pairs = [
         Pair(keys[i], keys[j], round(float(nearest[i, j]), 3))
         for i, j in combinations(range(len(keys)), 2)
-        if nearest[i, j] >= least
+        if nearest[i, j] >= floor and {keys[i], keys[j]} not in known
     ]
     return sorted(pairs, key=lambda pair: -pair.cosine)
 
