@@ -1,12 +1,23 @@
-"""The competency part: what was said, compared with what a strong answer holds."""
+"""The competency part: what was said, on the competency's levels."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from data import language
 from data.content import judged, low_effort
-from data.contract import LANGUAGE_MEASURES, Evidence, NotScored, Score, Transcript
+from data.contract import (
+    LANGUAGE_MEASURES,
+    Column,
+    Evidence,
+    NotScored,
+    Score,
+    Target,
+    Transcript,
+)
 from data.jobs import LANGUAGES, LEVELS, Job, Question, bank, level_of
 from data.question_bank import other_question
 from data.text import units
@@ -49,41 +60,68 @@ def score_competency(
     answer = answer_text(sentences_of(transcript))
     texts = [answer] if (sure := _surely_heard(transcript, config)) is None else [answer, sure]
     read = rubric.features(texts)
-    points = version.points(read)
+    points = _named(version, version.points(read))
+    level = points[LEVEL]
     score = interval_score(
         "competency",
-        version.manifest.targets[0],
-        float(points[0, 0]),
+        _target(version, LEVEL),
+        float(level[0]),
         version,
         provisional_reason(version, transcript.language),
         name=asked,
         evidence=(
-            *passage_evidence(transcript, rubric, version.points, most=config.max_passages),
+            *passage_evidence(
+                transcript,
+                rubric,
+                lambda features: _named(version, version.points(features))[LEVEL],
+                most=config.max_passages,
+            ),
             *key_point_evidence(transcript, rubric),
         ),
     )
     if len(units(judged(answer))) >= config.min_level_units:
-        score = _levelled(score, version, float(points[0, 1]), rubric)
+        score = _levelled(score, rubric)
     measured = measures(
         "competency",
-        LANGUAGE_MEASURES,
-        language.measures(read[0]),
+        (*LANGUAGE_MEASURES, QUALITY),
+        {**language.measures(read[0]), QUALITY.name: float(points[QUALITY.name][0])},
         version.manifest.references,
     )
-    score = _doubted(score, float(points[-1, 0] - points[0, 0]))
+    score = _doubted(score, float(level[-1] - level[0]))
     return _with_others(job, asked, Outcome(scores=(score,), measures=measured))
 
 
-def _levelled(score: Score, version: LoadedVersion, points: float, rubric: Rubric) -> Score:
+LEVEL = "level"
+"""The target that is the competency's score: the expected level in points of 100."""
+
+QUALITY = Column(
+    "answer_quality",
+    "points",
+    "agreement with the reference answers, as a human marking an exam would score it",
+)
+"""The other target; shown beside the score."""
+
+
+def _named(
+    version: LoadedVersion, points: npt.NDArray[np.float64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Target -> (answers,) points."""
+    names = [target.name for target in version.manifest.targets]
+    return dict(zip(names, points.T, strict=True))
+
+
+def _target(version: LoadedVersion, name: str) -> Target:
+    return next(target for target in version.manifest.targets if target.name == name)
+
+
+def _levelled(score: Score, rubric: Rubric) -> Score:
     """The score with the level it shows and its anchor; as it is where the words do not tell.
 
     They do not tell where the interval holds every level.
     """
-    half_width = version.manifest.targets[1].half_width_at(points)
-    low, high = level_of(points - half_width), level_of(points + half_width)
+    low, level, high = (level_of(points) for points in (score.low, score.score, score.high))
     if high - low >= LEVELS - 1:
         return score
-    level = level_of(points)
     anchor = Evidence(kind="anchor", text=rubric.anchors[level - 1], value=float(level))
     return score.model_copy(
         update={

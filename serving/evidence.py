@@ -21,7 +21,7 @@ from data.key_points import key_points_made
 from data.text import is_chinese, normalised, sentences
 
 Points = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.floating]]
-"""A version's head: features (n, width) → points of 100 (n, targets)."""
+"""What a version scores: features (n, width) → points of 100 (n,)."""
 
 PAUSE_S = 0.6
 """Silence that ends a sentence in a transcript without punctuation, in seconds."""
@@ -119,7 +119,7 @@ def passage_evidence(
     if not parts:
         return ()
     texts = [_text(parts), *(_text([*parts[:i], *parts[i + 1 :]]) for i in range(len(parts)))]
-    scores = points(rubric.features(texts))[:, 0]
+    scores = points(rubric.features(texts))
     changes = scores[1:] - scores[0]
     unjudged = _unjudged(parts)
     order = np.lexsort((-np.abs(changes), unjudged))
