@@ -82,11 +82,14 @@ RATES: dict[str, Pattern] = {
 NEGATION = re.compile(r"不|没|无|非|错|未|否|\b(?:not|no|never|cannot)\b|n't\b")
 
 
+FEWEST = 100
+"""Units a rate is taken of at least: one word of a short answer is no habit."""
+
+
 def rates(plain: str, units: int) -> dict[str, float]:
-    """Each of `RATES` per hundred units of a normalised text."""
-    return {
-        name: len(pattern.findall(plain)) * 100 / max(units, 1) for name, pattern in RATES.items()
-    }
+    """Each of `RATES` per hundred units of a normalised text of so many `units`."""
+    size = max(units, FEWEST) / 100
+    return {name: len(pattern.findall(plain)) / size for name, pattern in RATES.items()}
 
 
 def tells(plain: str) -> bool:

@@ -319,13 +319,14 @@ def _level_points(graph: _Graph, levels: LevelModel, quality: str) -> str:
         return graph.op("Sub", found, mean)
 
     cut = graph.op("Clip", quality, graph.constant(0.0), graph.constant(100.0))
+    built = graph.op("Min", gathered(BUILT_AT), graph.constant(RATE_CAP))
     inputs = graph.op(
         "Concat",
         graph.op("Mul", cut, graph.constant(0.01)),
         gathered(COMPARED_AT),
         apart(ANCHORS_AT[::2]),
         apart(ANCHORS_AT[1::2]),
-        graph.op("Min", gathered(BUILT_AT), graph.constant(RATE_CAP)),
+        graph.op("Log", graph.op("Add", built, graph.constant(1.0))),
         axis=1,
     )
     centred = graph.op("Sub", inputs, graph.constant(levels.centre))

@@ -27,8 +27,8 @@ BUILT = tuple(
 """Measures that say how an answer is built, whatever its length."""
 
 COMPARED = ("coverage", "clause_relevance", "reference_cosine", "question_cosine", "new_singles_recall")
-RATE_CAP = 8.0
-"""Per hundred units: more of the same connective makes no better answer."""
+RATE_CAP = 4.0
+"""Per hundred units: more of the same makes no better answer."""
 
 BUILT_AT = [LANGUAGE.names.index(name) for name in BUILT]
 COMPARED_AT = [LANGUAGE.names.index(name) for name in COMPARED]
@@ -64,7 +64,7 @@ def level_inputs(features: npt.NDArray[np.float32], quality: Floats) -> Floats:
     rows = features.astype(float)
     whole, nearest = rows[:, ANCHORS_AT[::2]], rows[:, ANCHORS_AT[1::2]]
     apart = [found - found.mean(axis=1, keepdims=True) for found in (whole, nearest)]
-    built = np.minimum(rows[:, BUILT_AT], RATE_CAP)
+    built = np.log1p(np.minimum(rows[:, BUILT_AT], RATE_CAP))
     share = np.clip(quality, 0, 100)[:, None] / 100
     return np.hstack([share, rows[:, COMPARED_AT], *apart, built])
 
