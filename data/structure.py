@@ -15,8 +15,10 @@ CONNECTIVE = re.compile(
     r"|afterwards|for example|for instance|meanwhile|also|if|although|while|as a result)\b"
 )
 NUMBER = re.compile(
-    r"\d+(?:\.\d+)?%?|[一二三四五六七八九十百千万两]+(?=[个位次天年月周小人户万元成倍份家张项点])"
-    r"|百分之|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|hundred)\b"
+    r"\d+(?:\.\d+)?%?|(?:[二三四五六七八九两十]|一(?=[二三四五六七八九十百千万]))[一二三四五六七八九十百千万]*"
+    r"(?=[个位次天年月周小人户万元成倍份家张项点])"
+    r"|百分之(?!百)|\b(?:two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty"
+    r"|hundred(?! per ?cent))\b(?! (?:ways?|sides?|things?|cents|worlds)\b)"
 )
 OWN_ACT = re.compile(
     r"我(?:先|就|马上|主动|立即|首先|随后|接着|还|也|会|又)*(?:把|给|向|请|问|查|做|打|写|带|联系|建议|发现"

@@ -40,10 +40,12 @@ from evaluation.rows import PLACES, Intervals
 from training import fit
 from training.competency_card import (
     COMPETENCY,
+    CONTRAST,
     INTERVIEWS,
     KNOWN,
     LEVEL,
     PERSON,
+    RUBRIC,
     TARGET,
     UNSEEN,
     baselines,
@@ -94,6 +96,11 @@ class CompetencyRecipe(Record):
     noise: Range = Field(description="variance of a rating")
     unseen_noise: Range = Field(description="the same for the comparisons fitted by themselves")
     level_penalty: float = Field(gt=0, description="ridge on the weights of the levels")
+    level_most: float = Field(gt=0, description="standardised weight of one measure at most")
+    topic_penalty: float = Field(gt=0, description="ridge on what tells an answer off the topic")
+    padding: dict[str, tuple[str, ...]] = Field(
+        description="language -> sentences that add nothing; examples with them keep their level"
+    )
     encoder: EncoderRecipe
 
 
@@ -159,9 +166,11 @@ def interview_answers(folder: Path) -> pd.DataFrame:
     )
 
 
-def rubric(store: Path) -> Examples:
-    """The rubric's own examples of the levels, with their features."""
-    return _read(rubric_examples.read(), store)
+def rubric(config: CompetencyRecipe, store: Path) -> Examples:
+    """The rubric's own examples of the levels and their contrasts, with their features."""
+    own = rubric_examples.read().assign(corpus=RUBRIC)
+    against = rubric_examples.contrasts(config.padding).assign(corpus=CONTRAST)
+    return _read(pd.concat([own, against], ignore_index=True), store)
 
 
 def _read(table: pd.DataFrame, store: Path) -> Examples:
@@ -205,7 +214,7 @@ def _extract(table: pd.DataFrame) -> npt.NDArray[np.float32]:
 
 def run(config: CompetencyRecipe, data: Path, store: Path) -> Built:
     """The competency version learned from the folder `data`, ready to publish."""
-    rated, described = examples(data, store), rubric(store)
+    rated, described = examples(data, store), rubric(config, store)
     everyone = np.arange(len(rated.table))
     unseen, known = (held_out(config, rated, split, store) for split in (UNSEEN, KNOWN))
     chosen = choose(config, rated, everyone, store)
@@ -270,9 +279,9 @@ def _rater_icc(data: Path) -> str:
 
 @dataclass(frozen=True)
 class Levelled:
-    """Answers whose level is known: the rubric's examples, then the rated interview answers.
+    """Answers whose level is known: the rubric's examples, their contrasts, rated answers.
 
-    inputs : (n, INPUTS); the quality is of a head that never learned from the answer
+    inputs : of `level_inputs`; the quality is of a head that never learned from the answer
     """
 
     table: pd.DataFrame
@@ -290,7 +299,7 @@ class Levelled:
     ) -> Levelled:
         """unseen : (answers,) quality by a head that never saw the question"""
         own = np.flatnonzero(rated.table["corpus"] == INTERVIEWS)
-        rubric_table = described.table.assign(corpus="rubric", person=described.table["writing"])
+        rubric_table = described.table.assign(person=described.table["writing"])
         table = pd.concat([rubric_table, rated.table.iloc[own]], ignore_index=True)
         features = np.concatenate([described.features, rated.features[own]])
         known = np.concatenate([quality(described.features), unseen[own]])
@@ -299,35 +308,51 @@ class Levelled:
         return cls(table, level_inputs(features, known), log_units, cosine)
 
     @property
+    def on_topic(self) -> npt.NDArray[np.bool_]:
+        """(n,) whether the words answer the question they stand under."""
+        other = self.table["competency"] != self.table["words_of"]
+        return np.asarray(~((self.table["corpus"] == CONTRAST) & other))
+
+    @property
     def levels(self) -> npt.NDArray[np.int_]:
         """(n,) 1 to 5; means of several raters are rounded, a half upwards."""
         return np.floor(self.table["level"].to_numpy(float) + 0.5).astype(int)
 
     def model(self, config: CompetencyRecipe, rows: Rows) -> LevelModel:
         """Fitted on these rows."""
-        return fit_levels(self.inputs[rows], self.levels[rows], penalty=config.level_penalty)
+        return fit_levels(
+            self.inputs[rows],
+            self.levels[rows],
+            self.on_topic[rows],
+            penalty=config.level_penalty,
+            most=config.level_most,
+            topic_penalty=config.topic_penalty,
+        )
 
     def held_out(self, config: CompetencyRecipe) -> Iterator[pd.DataFrame]:
         """Predictions of the rubric's examples by unseen competency; of answers by person."""
         corpus = self.table["corpus"].to_numpy()
-        rubric_rows = np.flatnonzero(corpus == "rubric")
-        competency = self.table["competency"].to_numpy()
+        shown = np.flatnonzero(corpus == RUBRIC)
+        competency, words = (self.table[name].to_numpy() for name in ("competency", "words_of"))
         yield self._predicted(
             config,
             COMPETENCY,
             [
-                (np.flatnonzero(competency != name), rubric_rows[competency[rubric_rows] == name])
-                for name in sorted(set(competency[rubric_rows]))
+                (
+                    np.flatnonzero((competency != name) & (words != name)),
+                    shown[competency[shown] == name],
+                )
+                for name in sorted(set(competency[shown]))
             ],
         )
-        own = np.flatnonzero(corpus == INTERVIEWS)
+        own, authored = (np.flatnonzero(found) for found in (corpus == INTERVIEWS, corpus != INTERVIEWS))
         people = self.table["person"].to_numpy(dtype=str)[own]
         if len(set(people)) >= config.outer_folds:
             dealt = folds(people, n=config.outer_folds, seed=config.seed)
             yield self._predicted(
                 config,
                 PERSON,
-                [(np.concatenate([rubric_rows, own[train]]), own[test]) for train, test in dealt],
+                [(np.concatenate([authored, own[train]]), own[test]) for train, test in dealt],
             )
 
     def _predicted(

@@ -60,7 +60,10 @@ UNIT = {UNSEEN: "question", KNOWN: "person", COMPETENCY: "competency", PERSON: "
 distinct writings stand for people."""
 
 INTERVIEWS = "interviews"
-"""Corpus of interview answers that people rated; every other is a course exam or the rubric."""
+"""Corpus of interview answers that people rated; every other but the next is a course exam."""
+
+RUBRIC, CONTRAST = "rubric", "rubric contrast"
+"""The rubric's examples; the same padded, or given to another competency's question."""
 
 FEW_ANSWERS = 20
 """A question with fewer has no row of its own."""
@@ -352,7 +355,8 @@ def _data(predictions: pd.DataFrame, facts: Facts, icc: str) -> Data:
         dates=facts.dates,
         consent_basis=facts.consent_basis,
         label_source=f"{facts.label_source}; {told}; levels: {examples} example answers written "
-        "with the rubric by its author",
+        "with the rubric by its author, each also with sentences that add nothing at its own level, "
+        "and given to another competency's question at level 1 (fitted on only, not judged)",
         rater_icc=icc,
         demographics="not recorded; groups cannot be compared",
         split="by question, and by person; of exams, whose writers nobody recorded, by answer with "

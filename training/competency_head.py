@@ -30,7 +30,15 @@ from data.contract import (
     LANGUAGE_MEASURES,
 )
 from data.jobs import points_of
-from training.competency_levels import ANCHORS_AT, BUILT_AT, COMPARED_AT, RATE_CAP, LevelModel
+from training.competency_levels import (
+    ANCHORS_AT,
+    BUILT_AT,
+    COMPARED_AT,
+    EVEN,
+    RATE_CAP,
+    TOPICAL_AT,
+    LevelModel,
+)
 
 Floats = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
@@ -334,7 +342,13 @@ def _level_points(graph: _Graph, levels: LevelModel, quality: str) -> str:
     slope = graph.op("MatMul", centred, graph.constant(weights))
     above = graph.op("Sigmoid", graph.op("Sub", slope, graph.constant(levels.thresholds)))
     expected = graph.op("ReduceSum", above, graph.constant([1], np.int64), keepdims=1)
-    return graph.op("Mul", expected, graph.constant(points_of(2)))
+    topical = graph.op(
+        "MatMul", gathered(TOPICAL_AT), graph.constant(levels.topic_weights[:, None])
+    )
+    clear = graph.op("Sub", topical, graph.constant(levels.topic_threshold))
+    share = graph.op("Mul", graph.op("Sigmoid", clear), graph.constant(1 / EVEN))
+    told = graph.op("Mul", expected, graph.op("Min", share, graph.constant(1.0)))
+    return graph.op("Mul", told, graph.constant(points_of(2)))
 
 
 def _model(graph: _Graph, outputs: int) -> ModelProto:

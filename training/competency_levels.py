@@ -2,7 +2,10 @@
 
 A proportional-odds model: P(level > k) = σ(w'z − θ_k). z holds the exam head's score, how near
 the answer is to each anchor, and how it is built; never its length. Weights are shrunk
-(ridge), thresholds are not.
+(ridge), thresholds are not. More of what is good never lowers the level, and no single
+measure of wording decides it: weights lie between 0 and `most` (anchors' are free).
+A second, logistic model says whether the words answer this question at all; below even odds
+the expected level is lowered with them.
 Source: McCullagh 1980, regression models for ordinal data.
 """
 
@@ -14,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
-from data.contract import LANGUAGE, LANGUAGE_ANCHORS, LANGUAGE_MEASURES
+from data.contract import LANGUAGE, LANGUAGE_ANCHORS, LANGUAGE_COMPARISONS, LANGUAGE_MEASURES
 from data.jobs import LEVELS, points_of
 
 Floats = npt.NDArray[np.float64]
@@ -27,36 +31,60 @@ BUILT = tuple(
 """Measures that say how an answer is built, whatever its length."""
 
 COMPARED = ("coverage", "clause_relevance", "reference_cosine", "question_cosine", "new_singles_recall")
+MORE_IS_WORSE = ("generalities",)
+TOPICAL = tuple(
+    column.name
+    for column in LANGUAGE_COMPARISONS
+    if not column.name.startswith("log_")
+    and column.name not in ("clause_ratio", "negation_gap", "verdict")
+)
+"""Comparisons that tell whether an answer is to this question: none of its length or stance."""
+
+EVEN = 0.5
+"""Probability of an answer to this question below which the level is lowered."""
+
 RATE_CAP = 4.0
 """Per hundred units: more of the same makes no better answer."""
 
 BUILT_AT = [LANGUAGE.names.index(name) for name in BUILT]
 COMPARED_AT = [LANGUAGE.names.index(name) for name in COMPARED]
 ANCHORS_AT = [LANGUAGE.names.index(column.name) for column in LANGUAGE_ANCHORS]
+TOPICAL_AT = [LANGUAGE.names.index(name) for name in TOPICAL]
 INPUTS = 1 + len(COMPARED_AT) + len(ANCHORS_AT) + len(BUILT_AT)
 
 
 @dataclass(frozen=True)
 class LevelModel:
-    """centre, deviation, weights : (INPUTS,); thresholds : (LEVELS − 1,) rising."""
+    """The levels and, of TOPICAL comparisons, whether the words answer this question.
+
+    centre, deviation, weights : (INPUTS,); thresholds : (LEVELS − 1,) rising
+    topic_weights : (len(TOPICAL),); topic_threshold : of their sum, at even odds
+    """
 
     centre: Floats
     deviation: Floats
     weights: Floats
     thresholds: Floats
+    topic_weights: Floats
+    topic_threshold: float
 
     def above(self, inputs: Floats) -> Floats:
         """(n, LEVELS − 1) probability of more than level 1, 2, 3, 4."""
-        slope = ((inputs - self.centre) / self.deviation) @ self.weights
+        slope = ((inputs[:, :INPUTS] - self.centre) / self.deviation) @ self.weights
         return np.asarray(expit(slope[:, None] - self.thresholds))
 
+    def on_topic(self, inputs: Floats) -> Floats:
+        """(n,) probability that the words answer this question."""
+        return np.asarray(expit(inputs[:, INPUTS:] @ self.topic_weights - self.topic_threshold))
+
     def points(self, inputs: Floats) -> Floats:
-        """(n,) expected level in points of 100."""
-        return np.asarray(self.above(inputs).sum(axis=1) * points_of(2))
+        """(n,) expected level in points of 100, lowered where the words answer another question."""
+        expected = self.above(inputs).sum(axis=1) * points_of(2)
+        return np.asarray(expected * np.minimum(1.0, self.on_topic(inputs) / EVEN))
 
 
 def level_inputs(features: npt.NDArray[np.float32], quality: Floats) -> Floats:
-    """(n, INPUTS) of LANGUAGE features and the exam head's points of 100.
+    """(n, INPUTS + TOPICAL) of LANGUAGE features and the exam head's points of 100.
 
     Anchors count by how much nearer they are than the mean of the five, so that a topic that
     is near to all says nothing.
@@ -66,14 +94,26 @@ def level_inputs(features: npt.NDArray[np.float32], quality: Floats) -> Floats:
     apart = [found - found.mean(axis=1, keepdims=True) for found in (whole, nearest)]
     built = np.log1p(np.minimum(rows[:, BUILT_AT], RATE_CAP))
     share = np.clip(quality, 0, 100)[:, None] / 100
-    return np.hstack([share, rows[:, COMPARED_AT], *apart, built])
+    return np.hstack([share, rows[:, COMPARED_AT], *apart, built, rows[:, TOPICAL_AT]])
 
 
-def fit_levels(inputs: Floats, levels: Ints, *, penalty: float) -> LevelModel:
+def fit_levels(
+    inputs: Floats,
+    levels: Ints,
+    on_topic: npt.NDArray[np.bool_],
+    *,
+    penalty: float,
+    most: float,
+    topic_penalty: float,
+) -> LevelModel:
     """The most probable model. levels : (n,) 1 to 5, each of which occurs
 
-    penalty : of squared standardised weights. Raises ValueError where a level is absent.
+    on_topic : (n,) whether it answers its question; only these say what a level is
+    penalty, topic_penalty : of squared standardised weights
+    most : standardised weight of one measure. Raises ValueError where a level is absent.
     """
+    topic = _fit_topic(inputs[:, INPUTS:], on_topic, topic_penalty)
+    inputs, levels = inputs[on_topic, :INPUTS], levels[on_topic]
     if absent := set(range(1, LEVELS + 1)) - set(levels.tolist()):
         raise ValueError(f"no example of level {', '.join(map(str, sorted(absent)))}")
     centre, deviation = inputs.mean(axis=0), np.maximum(inputs.std(axis=0), 1e-6)
@@ -100,8 +140,31 @@ def fit_levels(inputs: Floats, levels: Ints, *, penalty: float) -> LevelModel:
         )
         return -float(np.log(mass).sum()) + penalty * float(weights @ weights), gradient
 
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 500})
-    return LevelModel(centre, deviation, found.x[:-4], _rising(found.x[-4:]))
+    bounds = [*_bounds(most), *[(None, None)] * (LEVELS - 1)]
+    options = {"maxiter": 500}
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return LevelModel(centre, deviation, found.x[:-4], _rising(found.x[-4:]), *topic)
+
+
+def _bounds(most: float) -> list[tuple[float | None, float | None]]:
+    """Of each weight, in the order of `level_inputs`. A question said again is free to count."""
+    rising, falling = (0.0, most), (-most, 0.0)
+    compared = [(None, None) if name == "question_cosine" else rising for name in COMPARED]
+    built = [falling if name in MORE_IS_WORSE else rising for name in BUILT]
+    return [rising, *compared, *[(None, None)] * len(ANCHORS_AT), *built]
+
+
+def _fit_topic(
+    compared: Floats, on_topic: npt.NDArray[np.bool_], penalty: float
+) -> tuple[Floats, float]:
+    """Weights of the raw comparisons and their threshold; none without an answer off the topic."""
+    if on_topic.all():
+        return np.zeros(compared.shape[1]), -np.inf
+    centre, deviation = compared.mean(axis=0), np.maximum(compared.std(axis=0), 1e-6)
+    model = LogisticRegression(C=0.5 / penalty, max_iter=1000)
+    model.fit((compared - centre) / deviation, on_topic)
+    weights = model.coef_[0] / deviation
+    return weights, float(weights @ centre - model.intercept_[0])
 
 
 def _rising(x: Floats) -> Floats:
