@@ -46,7 +46,7 @@ CHECK = re.compile(
     r"|compare|double-check)[a-z]*"
 )
 REFLECTION = re.compile(
-    r"学到|反思|总结|教训|下次|以后|如果重来|不足|改进|收获|\b(?:learned|learnt|lesson|next time"
+    r"学到|反思|总结|教训|下次|从那以后|如果重来|不足|改进|收获|\b(?:learned|learnt|lesson|next time"
     r"|in hindsight|since then|looking back|improve on)\b"
 )
 PERSPECTIVE = re.compile(

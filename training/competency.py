@@ -54,7 +54,7 @@ from training.competency_card import (
     level_baselines,
 )
 from training.competency_head import KERNEL, Distances, Head, cross_fitted, fit_head, onnx_head
-from training.competency_levels import LevelModel, fit_levels, level_inputs
+from training.competency_levels import LevelModel, fit_levels, length_effect, level_inputs
 from training.facts import facts
 from training.publish import Built, Judged
 
@@ -162,13 +162,14 @@ def interview_answers(folder: Path) -> pd.DataFrame:
     one = rows.drop_duplicates("item").set_index("item").loc[wide.index].reset_index()
     points = (level.to_numpy() - 1) * 25
     return one.drop(columns="rater").assign(
+        made="",
         corpus=INTERVIEWS, level=level.to_numpy(), rating=points
     )
 
 
 def rubric(config: CompetencyRecipe, store: Path) -> Examples:
     """The rubric's own examples of the levels and their contrasts, with their features."""
-    own = rubric_examples.read().assign(corpus=RUBRIC)
+    own = rubric_examples.read().assign(corpus=RUBRIC, made="")
     against = rubric_examples.contrasts(config.padding).assign(corpus=CONTRAST)
     return _read(pd.concat([own, against], ignore_index=True), store)
 
@@ -286,6 +287,7 @@ class Levelled:
 
     table: pd.DataFrame
     inputs: Floats
+    length_effect: float
     log_units: Floats
     cosine: Floats
 
@@ -305,13 +307,15 @@ class Levelled:
         known = np.concatenate([quality(described.features), unseen[own]])
         columns = [LANGUAGE.names.index(name) for name in ("log_units", "reference_cosine")]
         log_units, cosine = features[:, columns].astype(float).T
-        return cls(table, level_inputs(features, known), log_units, cosine)
+        own, padded = (np.flatnonzero(table["made"] == made) for made in ("", "padded"))
+        own = own[: len(padded)]  # the rubric's examples come first, in the order they are padded
+        effect = length_effect(known[own], known[padded], log_units[own], log_units[padded])
+        return cls(table, level_inputs(features, known, effect), effect, log_units, cosine)
 
     @property
     def on_topic(self) -> npt.NDArray[np.bool_]:
         """(n,) whether the words answer the question they stand under."""
-        other = self.table["competency"] != self.table["words_of"]
-        return np.asarray(~((self.table["corpus"] == CONTRAST) & other))
+        return np.asarray(self.table["made"] != "elsewhere")
 
     @property
     def levels(self) -> npt.NDArray[np.int_]:
@@ -327,6 +331,7 @@ class Levelled:
             penalty=config.level_penalty,
             most=config.level_most,
             topic_penalty=config.topic_penalty,
+            length_effect=self.length_effect,
         )
 
     def held_out(self, config: CompetencyRecipe) -> Iterator[pd.DataFrame]:

@@ -35,6 +35,7 @@ from training.competency_levels import (
     BUILT_AT,
     COMPARED_AT,
     EVEN,
+    LENGTH_AT,
     RATE_CAP,
     TOPICAL_AT,
     LevelModel,
@@ -327,10 +328,12 @@ def _level_points(graph: _Graph, levels: LevelModel, quality: str) -> str:
         return graph.op("Sub", found, mean)
 
     cut = graph.op("Clip", quality, graph.constant(0.0), graph.constant(100.0))
+    length = graph.op("Mul", gathered([LENGTH_AT]), graph.constant(levels.length_effect))
+    earned = graph.op("Sub", cut, length)
     built = graph.op("Min", gathered(BUILT_AT), graph.constant(RATE_CAP))
     inputs = graph.op(
         "Concat",
-        graph.op("Mul", cut, graph.constant(0.01)),
+        graph.op("Mul", earned, graph.constant(0.01)),
         gathered(COMPARED_AT),
         apart(ANCHORS_AT[::2]),
         apart(ANCHORS_AT[1::2]),

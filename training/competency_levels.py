@@ -1,8 +1,8 @@
 """The five levels of a competency, learned from the rubric's example answers.
 
 A proportional-odds model: P(level > k) = σ(w'z − θ_k). z holds the exam head's score, how near
-the answer is to each anchor, and how it is built; never its length. Weights are shrunk
-(ridge), thresholds are not. More of what is good never lowers the level, and no single
+the answer is to each anchor, and how it is built; what the score gains by mere length is taken
+out. Weights are shrunk (ridge), thresholds are not. More of what is good never lowers the level, and no single
 measure of wording decides it: weights lie between 0 and `most` (anchors' are free).
 A second, logistic model says whether the words answer this question at all; below even odds
 the expected level is lowered with them.
@@ -30,7 +30,7 @@ BUILT = tuple(
 )
 """Measures that say how an answer is built, whatever its length."""
 
-COMPARED = ("coverage", "clause_relevance", "reference_cosine", "question_cosine", "new_singles_recall")
+COMPARED = ("coverage", "reference_cosine", "question_cosine")
 MORE_IS_WORSE = ("generalities",)
 TOPICAL = tuple(
     column.name
@@ -49,6 +49,7 @@ RATE_CAP = 4.0
 BUILT_AT = [LANGUAGE.names.index(name) for name in BUILT]
 COMPARED_AT = [LANGUAGE.names.index(name) for name in COMPARED]
 ANCHORS_AT = [LANGUAGE.names.index(column.name) for column in LANGUAGE_ANCHORS]
+LENGTH_AT = LANGUAGE.names.index("log_units")
 TOPICAL_AT = [LANGUAGE.names.index(name) for name in TOPICAL]
 INPUTS = 1 + len(COMPARED_AT) + len(ANCHORS_AT) + len(BUILT_AT)
 
@@ -59,6 +60,7 @@ class LevelModel:
 
     centre, deviation, weights : (INPUTS,); thresholds : (LEVELS − 1,) rising
     topic_weights : (len(TOPICAL),); topic_threshold : of their sum, at even odds
+    length_effect : of `level_inputs`
     """
 
     centre: Floats
@@ -67,6 +69,7 @@ class LevelModel:
     thresholds: Floats
     topic_weights: Floats
     topic_threshold: float
+    length_effect: float
 
     def above(self, inputs: Floats) -> Floats:
         """(n, LEVELS − 1) probability of more than level 1, 2, 3, 4."""
@@ -83,7 +86,19 @@ class LevelModel:
         return np.asarray(expected * np.minimum(1.0, self.on_topic(inputs) / EVEN))
 
 
-def level_inputs(features: npt.NDArray[np.float32], quality: Floats) -> Floats:
+def length_effect(short: Floats, long: Floats, log_short: Floats, log_long: Floats) -> float:
+    """Points of quality that words which add nothing bring, per log of the length.
+
+    short, long : (n,) quality of answers, and of the same answers with such words
+    log_short, log_long : (n,) log of their units. Never negative.
+    """
+    longer = log_long - log_short
+    return max(0.0, float((long - short) @ longer / (longer @ longer)))
+
+
+def level_inputs(
+    features: npt.NDArray[np.float32], quality: Floats, length_effect: float
+) -> Floats:
     """(n, INPUTS + TOPICAL) of LANGUAGE features and the exam head's points of 100.
 
     Anchors count by how much nearer they are than the mean of the five, so that a topic that
@@ -93,7 +108,8 @@ def level_inputs(features: npt.NDArray[np.float32], quality: Floats) -> Floats:
     whole, nearest = rows[:, ANCHORS_AT[::2]], rows[:, ANCHORS_AT[1::2]]
     apart = [found - found.mean(axis=1, keepdims=True) for found in (whole, nearest)]
     built = np.log1p(np.minimum(rows[:, BUILT_AT], RATE_CAP))
-    share = np.clip(quality, 0, 100)[:, None] / 100
+    earned = np.clip(quality, 0, 100)[:, None] - length_effect * rows[:, [LENGTH_AT]]
+    share = earned / 100
     return np.hstack([share, rows[:, COMPARED_AT], *apart, built, rows[:, TOPICAL_AT]])
 
 
@@ -105,11 +121,12 @@ def fit_levels(
     penalty: float,
     most: float,
     topic_penalty: float,
+    length_effect: float,
 ) -> LevelModel:
     """The most probable model. levels : (n,) 1 to 5, each of which occurs
 
     on_topic : (n,) whether it answers its question; only these say what a level is
-    penalty, topic_penalty : of squared standardised weights
+    penalty, topic_penalty : of squared standardised weights; length_effect : of the inputs
     most : standardised weight of one measure. Raises ValueError where a level is absent.
     """
     topic = _fit_topic(inputs[:, INPUTS:], on_topic, topic_penalty)
@@ -143,7 +160,7 @@ def fit_levels(
     bounds = [*_bounds(most), *[(None, None)] * (LEVELS - 1)]
     options = {"maxiter": 500}
     found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return LevelModel(centre, deviation, found.x[:-4], _rising(found.x[-4:]), *topic)
+    return LevelModel(centre, deviation, found.x[:-4], _rising(found.x[-4:]), *topic, length_effect)
 
 
 def _bounds(most: float) -> list[tuple[float | None, float | None]]:

@@ -47,7 +47,9 @@ def contrasts(padding: Mapping[str, Sequence[str]], found: Bank | None = None) -
     """The same rows as of `read` for answers that must not gain by what they are not.
 
     Each example with words that add nothing, at its own level; and each given to a question of
-    the next competency, at level 1. words_of : the competency whose example it is
+    the next competency, at level 1. First all of those, in the order of `read`, then all of these.
+
+    made : `padded` or `elsewhere`; words_of : the competency whose example it is
 
     padding : language -> sentences, taken in turn
     """
@@ -65,7 +67,8 @@ def contrasts(padding: Mapping[str, Sequence[str]], found: Bank | None = None) -
     places = pd.MultiIndex.from_frame(elsewhere[["competency", "language"]])
     for column in ("question_id", "question", "references", "anchors"):
         elsewhere[column] = asked[column].loc[places].to_numpy()
-    return _named(pd.concat([table.assign(answer=padded), elsewhere], ignore_index=True))
+    longer = table.assign(answer=padded, made="padded")
+    return _named(pd.concat([longer, elsewhere.assign(made="elsewhere")], ignore_index=True))
 
 
 def _named(table: pd.DataFrame) -> pd.DataFrame:
