@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from data.structure import tells
 from data.text import is_chinese, joined, ngrams, normalised, sentences, units
 
-FEWEST_UNITS = {"zh": 8, "en": 6}
+FEWEST_UNITS = {"zh": 8, "en": 4}
 """Units below which nothing is judged: a word or two names a thing and does nothing with it."""
 
 _FILLERS = {

@@ -21,7 +21,7 @@ NUMBER = re.compile(
     r"|hundred(?! per ?cent))\b(?! (?:ways?|sides?|things?|cents|worlds)\b)"
 )
 OWN_ACT = re.compile(
-    r"我(?:先|就|马上|主动|立即|首先|随后|接着|还|也|会|又)*(?:把|给|向|请|问|查|做|打|写|带|联系|建议|发现"
+    r"(?<![给请让帮叫对向为替])我(?:先|就|马上|主动|立即|首先|随后|接着|还|也|会|又)*(?:把|给|向|请|问|查|做|打|写|带|联系|建议|发现"
     r"|提出|负责|整理|安排|组织|决定|核|告诉|解释|说明|道歉|承诺|帮|教|用|列|找|分析|报告|学)"
     r"|\bi (?:first |then |also |would |will |immediately |personally )*"
     r"(?:[a-z]{3,}ed|told|made|took|gave|wrote|went|found|let|built|led|taught|brought|spoke"
@@ -81,7 +81,11 @@ RATES: dict[str, Pattern] = {
 }
 """Measure of LANGUAGE_MEASURES -> what is counted for it."""
 
-NEGATION = re.compile(r"不|没|无|非|错|未|否|\b(?:not|no|never|cannot)\b|n't\b")
+NEGATION = re.compile(
+    r"不(?![仅但同断管])(?!(?<=(?P<asked>[是能会要行对可好])不)(?P=asked))|没|无(?!论)|非(?!常)|错|未(?!来)|否(?!则)"
+    r"|\b(?:not|no|never|cannot)\b|n't\b"
+)
+"""是不是 asks and denies nothing."""
 
 
 FEWEST = 100

@@ -112,6 +112,20 @@ TERMS = {
     "connectives": Term("连接词", "Connectives"),
     "numbers": Term("数字与金额", "Numbers and amounts"),
     "own_acts": Term("本人行动", "Own actions told"),
+    "situations": Term("情境", "Situations told"),
+    "tasks": Term("任务", "Tasks told"),
+    "results": Term("结果", "Results told"),
+    "checks": Term("核对与回访", "Checks and follow-up"),
+    "reflections": Term("反思", "Reflections"),
+    "perspective": Term("对方的处境", "The other's side"),
+    "warmth": Term("感谢与鼓励", "Thanks and encouragement"),
+    "generalities": Term("套话", "Phrases that fit any answer"),
+    "answer_quality": Term("与参考答案的吻合", "Agreement with reference answers"),
+    # what a strong answer contains, and what was not judged
+    "found": Term("已说到", "found"),
+    "unclear": Term("不确定", "unclear"),
+    "not_found": Term("未找到", "not found"),
+    "not_judged": Term("未计入：寒暄、重复或对评分者说的话", "not counted: an aside, or said before"),
     # units
     "1": Term("", ""),
     OF_TEN: Term("分，满分 10", "of 10"),
@@ -127,6 +141,7 @@ TERMS = {
     "deg/s": Term("°/秒", "°/s"),
     "count": Term("", ""),
     "1/100 units": Term("每百字词", "per 100 words"),
+    "points": Term("分，满分 100", "of 100"),
     # what was expected of the recording
     "zh": Term("中文", "Chinese"),
     "en": Term("英文", "English"),
@@ -173,6 +188,15 @@ MEANINGS_ZH = {
     "connectives": "“因为”“首先”“所以”“但是”等连接词",
     "numbers": "数字与金额，如“三个工作日”“80%”",
     "own_acts": "以第一人称讲述的行动，如“我联系”",
+    "situations": "交代时间或场合，如“当时”“实习期间”",
+    "tasks": "交代要做的事，如“负责”“目标是”",
+    "results": "交代结果，如“结果”“提高了”",
+    "checks": "核对、确认或回访，如“核对”“回访”",
+    "reflections": "说到学到了什么，如“教训”“下次”",
+    "perspective": "说到对方的处境，如“理解您”",
+    "warmth": "感谢与鼓励，如“辛苦”“放心”",
+    "generalities": "放在任何回答里都可以的套话，如“认真负责”",
+    "answer_quality": "与参考答案的吻合程度，按考试阅卷的尺度",
 }
 """What a measure means; the English sentence stands in data/contract.py."""
 
@@ -213,6 +237,7 @@ CODES_ZH = {
     "no_words": "没有识别到任何词语。",
     "transcript_uncertain": "识别出的文字把握太低或缺失太多，需要人工收听。",
     "low_effort": "这些话不构成一次作答。",
+    "another_question": "这些话回答的是题库里的另一道题。",
     "not_asked": "由该职位的其他问题考察。",
     "no_head": "只测量并展示行为，不评分：没有可供学习的人工评分，详见模型卡。",
     "accommodation": "应候选人的要求，不作评估。",

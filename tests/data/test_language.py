@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from data import jobs, language
+from data import language
 from data.contract import LANGUAGE, LANGUAGE_COMPARISONS
+from data.text import normalised
 
 QUESTION = "请讲一次您处理客户不满或投诉的经历：当时是什么情况，您做了什么，结果如何？"
 REFERENCE = "我先耐心听客户说完并道歉，然后查清原因，给出解决办法，最后回访客户确认问题已经解决。"
@@ -62,7 +63,7 @@ def test_of_several_references_the_best_match_counts():
 def test_traditional_and_full_width_text_reads_as_simplified():
     traditional = "我先聽客戶說完，然後道歉，最後回訪客戶。"
     simplified = "我先听客户说完，然后道歉，最后回访客户。"
-    assert language.normalised("ＡＢＣ１２３ 資料庫") == "abc123 资料库"
+    assert normalised("ＡＢＣ１２３ 資料庫") == "abc123 资料库"
     np.testing.assert_allclose(
         language.extract(traditional, QUESTION, [REFERENCE]),
         language.extract(simplified, QUESTION, [REFERENCE]),
@@ -86,16 +87,16 @@ def test_measures_count_what_they_name():
     text = "首先，我联系了运营部门。因为系统延迟，客户等了3天。"
     measured = language.measures(language.extract(text, QUESTION, [REFERENCE]))
     assert measured["sentences"] == 2
-    assert measured["units"] == len(language.normalised(text)) - 4
-    assert measured["connectives"] == pytest.approx(2 * 100 / measured["units"])
-    assert measured["numbers"] == pytest.approx(100 / measured["units"])
-    assert measured["own_acts"] == pytest.approx(100 / measured["units"])
+    assert measured["units"] == len(normalised(text)) - 4
+    assert measured["connectives"] == pytest.approx(2)
+    assert measured["numbers"] == pytest.approx(1)
+    assert measured["own_acts"] == pytest.approx(1)
 
 
 def test_english_first_person_acts_are_counted():
     text = "I called the customer. Then I explained the delay and I was happy."
     measured = language.measures(language.extract(text, "What did you do?", ["I called her."]))
-    assert measured["own_acts"] == pytest.approx(2 * 100 / measured["units"])
+    assert measured["own_acts"] == pytest.approx(2)
 
 
 def test_an_empty_answer_has_features_and_no_infinite_ones():
@@ -107,57 +108,6 @@ def test_an_empty_answer_has_features_and_no_infinite_ones():
 def test_a_question_without_a_reference_is_refused():
     with pytest.raises(ValueError, match="reference"):
         language.extract(PARAPHRASE, QUESTION, ["  "])
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        ("", "empty"),
-        ("。。。", "empty"),
-        ("test test", "filler"),
-        ("xyz", "filler"),
-        ("测试测试", "filler"),
-        ("嗯，啊，呃", "filler"),
-        ("哈哈哈哈", "filler"),
-        ("1 2 3", "filler"),
-        ("不知道", "no_answer"),
-        ("對不起，我真的不知道怎麼回答這個問題", "no_answer"),
-        ("嗯，不太清楚，下一题吧", "no_answer"),
-        ("I don't know, sorry.", "no_answer"),
-        ("No idea.", "no_answer"),
-        ("客户客户客户客户客户", "repetition"),
-        ("我很努力我很努力我很努力我很努力我很努力", "repetition"),
-        ("good good good good good good", "repetition"),
-        ("请讲一次您处理客户不满或投诉的经历", "repeats_question"),
-        (QUESTION, "repeats_question"),
-    ],
-)
-def test_an_answer_without_effort_is_recognised(answer: str, code: str):
-    assert language.low_effort(answer, QUESTION) == code
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        REFERENCE,
-        PARAPHRASE,
-        OFF_TOPIC,
-        "我会先道歉，再找原因。",
-        "我当时不知道原因，所以先请他坐下，再去查系统记录。",
-        "I listened and apologised.",
-        "没有马上解决，但我每天打电话告诉他进展。",
-    ],
-)
-def test_a_short_or_weak_attempt_is_still_an_attempt(answer: str):
-    assert language.low_effort(answer, QUESTION) is None
-
-
-def test_every_reference_answer_of_the_bank_is_an_attempt():
-    for job in jobs.jobs().values():
-        for question in job.questions.values():
-            for code in ("zh", "en"):
-                for reference in question.references[code]:
-                    assert language.low_effort(reference, question.text[code]) is None
 
 
 def test_the_features_of_a_known_answer_stay_what_they_were():

@@ -1,12 +1,29 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from data import language
 from data.contract import LANGUAGE, Transcript, Word
-from serving.evidence import Sentence, answer_text, passage_evidence, passages, sentences_of
+from data.text import sentences
+from serving.evidence import (
+    Rubric,
+    Sentence,
+    answer_text,
+    key_point_evidence,
+    passage_evidence,
+    passages,
+    sentences_of,
+)
 
 QUESTION = "请讲一次您处理客户不满或投诉的经历：当时是什么情况，您做了什么，结果如何？"
 REFERENCE = "我先耐心听客户说完并道歉，然后查清原因，给出解决办法，最后回访客户确认问题已经解决。"
+RUBRIC = Rubric(
+    question=QUESTION,
+    references=(REFERENCE,),
+    anchors=(),
+    key_points=("耐心倾听并道歉", "核对合同与利率", "事后回访客户确认"),
+)
 RELEVANT = "我耐心听客户说完，向他道歉，查清原因后给出解决办法，最后回访确认。"
 SMALL_TALK = ("那天天气很好。", "我早上吃了面条。", "我的爱好是打篮球。")
 
@@ -29,7 +46,7 @@ def written(text: str, language: str = "zh") -> Transcript:
 
 def covered(features: np.ndarray) -> np.ndarray:
     """A head whose answer is known: 100 × the share of the reference that is covered."""
-    return 100 * features[:, [LANGUAGE.names.index("new_singles_recall")]].astype(float)
+    return 100 * features[:, LANGUAGE.names.index("new_singles_recall")].astype(float)
 
 
 def test_sentences_are_cut_at_punctuation_with_the_times_of_their_words():
@@ -69,12 +86,12 @@ def test_a_supplied_transcript_has_sentences_without_times():
 @pytest.mark.parametrize("texts", [("我先道歉", "然后回访"), ("I apologised", "I called her")])
 def test_the_answer_is_cut_again_into_the_same_sentences(texts: tuple[str, ...]):
     text = answer_text([Sentence(part) for part in texts])
-    assert [part.rstrip("。.") for part in language.sentences(text)] == list(texts)
+    assert [part.rstrip("。.") for part in sentences(text)] == list(texts)
 
 
 def test_the_sentence_that_says_what_the_reference_says_is_named_first():
     text = SMALL_TALK[0] + RELEVANT + "".join(SMALL_TALK[1:])
-    first, *others = passage_evidence(written(text), QUESTION, [REFERENCE], covered, most=24)
+    first, *others = passage_evidence(written(text), RUBRIC, covered, most=24)
     assert first.text == RELEVANT
     assert first.effect is not None
     assert first.effect < 0
@@ -83,12 +100,12 @@ def test_the_sentence_that_says_what_the_reference_says_is_named_first():
 
 def test_leaving_out_the_first_evidence_moves_the_score_by_its_effect_and_more_than_the_rest():
     text = "".join(SMALL_TALK) + RELEVANT
-    evidence = passage_evidence(written(text), QUESTION, [REFERENCE], covered, most=24)
-    whole = covered(language.extract_all([text], QUESTION, [REFERENCE]))[0, 0]
+    evidence = passage_evidence(written(text), RUBRIC, covered, most=24)
+    whole = covered(language.extract_all([text], QUESTION, [REFERENCE]))[0]
     moves = []
     for item in evidence:
         rest = text.replace(item.text, "")
-        score = covered(language.extract_all([rest], QUESTION, [REFERENCE]))[0, 0]
+        score = covered(language.extract_all([rest], QUESTION, [REFERENCE]))[0]
         assert item.effect == pytest.approx(score - whole, abs=0.02)
         moves.append(abs(score - whole))
     assert moves[0] == max(moves)
@@ -97,13 +114,13 @@ def test_leaving_out_the_first_evidence_moves_the_score_by_its_effect_and_more_t
 
 def test_evidence_carries_the_times_of_the_words():
     transcript = spoken(("天气很好。", 0, 2), ("我耐心听客户说完，查清原因。", 2.5, 6))
-    first = passage_evidence(transcript, QUESTION, [REFERENCE], covered, most=24)[0]
+    first = passage_evidence(transcript, RUBRIC, covered, most=24)[0]
     assert (first.kind, first.start_s, first.end_s) == ("span", 2.5, 6)
 
 
 def test_silence_has_no_evidence():
     nobody = Transcript(text="", language="und", language_probability=0, source="recognised")
-    assert passage_evidence(nobody, QUESTION, [REFERENCE], covered, most=24) == ()
+    assert passage_evidence(nobody, RUBRIC, covered, most=24) == ()
 
 
 def test_each_sentence_is_a_passage_where_there_are_few():
@@ -126,7 +143,7 @@ def test_a_sentence_as_long_as_ten_is_a_passage_of_its_own():
 def test_an_answer_of_an_hour_is_explained_in_as_few_passages_as_asked_for():
     filler = "".join(SMALL_TALK) * 100
     first, *others = passage_evidence(
-        written(filler + RELEVANT + filler), QUESTION, [REFERENCE], covered, most=5
+        written(filler + RELEVANT + filler), RUBRIC, covered, most=5
     )
     assert len(others) == 4
     assert RELEVANT in first.text
@@ -136,7 +153,7 @@ def test_an_answer_of_an_hour_is_explained_in_as_few_passages_as_asked_for():
 
 def test_a_joined_passage_runs_from_its_first_word_to_its_last():
     words = [(f"第{i}句。", float(i), i + 0.5) for i in range(4)]
-    found = passage_evidence(spoken(*words), QUESTION, [REFERENCE], covered, most=2)
+    found = passage_evidence(spoken(*words), RUBRIC, covered, most=2)
     assert sorted((e.text, e.start_s, e.end_s) for e in found) == [
         ("第0句。第1句。", 0, 1.5),
         ("第2句。第3句。", 2, 3.5),
@@ -145,5 +162,21 @@ def test_a_joined_passage_runs_from_its_first_word_to_its_last():
 
 def test_a_joined_english_passage_reads_as_it_was_written():
     text = "I listened. I apologised. I called her. She was glad."
-    found = passage_evidence(written(text, "en"), QUESTION, ["I apologised."], covered, most=2)
+    found = passage_evidence(written(text, "en"), replace(RUBRIC, references=("I apologised.",)), covered, most=2)
     assert {e.text for e in found} == {"I listened. I apologised.", "I called her. She was glad."}
+
+
+def test_what_was_said_before_and_asides_come_last_and_are_named():
+    text = "各位老师好。" + RELEVANT + "那天天气很好，我们一起去了公园。" + RELEVANT
+    found = passage_evidence(written(text), RUBRIC, covered, most=24)
+    assert [item.name for item in found] == ["", "", "not_judged", "not_judged"]
+    assert {item.text for item in found[2:]} == {"各位老师好。", RELEVANT}
+    assert all(item.effect == 0 for item in found[2:] if item.text == "各位老师好。")
+
+
+def test_key_points_are_found_in_the_words_that_make_them_with_their_times():
+    transcript = spoken((SMALL_TALK[0], 0, 2), ("我耐心倾听客户，并且道歉。", 2.5, 6))
+    first, second, _ = key_point_evidence(transcript, RUBRIC)
+    assert (first.kind, first.name, first.text) == ("key_point", "found", "耐心倾听并道歉")
+    assert (first.quote, first.start_s, first.end_s) == ("我耐心倾听客户，并且道歉。", 2.5, 6)
+    assert (second.name, second.quote, second.start_s) == ("not_found", "", None)
