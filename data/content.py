@@ -65,9 +65,13 @@ _TO_THE_SCORER = re.compile(
     r"|\byou are (?:now )?(?:an? )?(?:ai|language model|scoring|grader|helpful|evaluator|lenient)|\bas an? (?:ai|language model|scorer)|\bdear (?:ai|model|algorithm|scorer)"
     r"|\b(?:this|the) (?:answer|candidate|response)\b[^.!?]{0,30}\b(?:perfect|excellent|meets all|exceptional|outstanding|deserves|must be)"
 )
-_HESITATION = re.compile(r"(?:嗯|呃|额|啊|哦|唔|emm+)+[，,、…。.]*|\b(?:um+|uh+|er+m?|hmm+|you know)\b,?")
+_HESITATION = re.compile(
+    r"(?:嗯|呃|额|啊|哦|唔|emm+)+[，,、…。.]*|\b(?:um+|uh+|er+m?|hmm+|you know)\b,?"
+)
 _FUNCTION = {
-    "zh": set("的了是在我他她它们会就把给先再也都和与及要到对从为这那有不着过能可以让被得所而但如因并"),
+    "zh": set(
+        "的了是在我他她它们会就把给先再也都和与及要到对从为这那有不着过能可以让被得所而但如因并"
+    ),
     "en": {
         *("i", "the", "a", "an", "to", "of", "and", "was", "were", "is", "are", "my", "we", "it"),
         *("that", "in", "on", "for", "with", "so", "then", "they", "he", "she", "him", "her", "me"),

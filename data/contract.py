@@ -794,8 +794,14 @@ LANGUAGE_COMPARISONS = (
         "unit_coverage", "1", "units of each reference clause in its best clause, mean by length"
     ),
     Column("unit_coverage_worst", "1", "units of the reference clause covered least"),
-    Column("agreeing_coverage", "1", "coverage, where a clause that denies covers none that affirms"),
-    Column("opposed_coverage", "1", "coverage by clauses that deny what is affirmed, above coverage by others"),
+    Column(
+        "agreeing_coverage", "1", "coverage, where a clause that denies covers none that affirms"
+    ),
+    Column(
+        "opposed_coverage",
+        "1",
+        "coverage by clauses that deny what is affirmed, above coverage by others",
+    ),
     Column("term_recall", "1", "share of the reference's new numbers and foreign terms; -1 none"),
     Column("term_precision", "1", "share of the answer's new numbers and terms that fit; -1 none"),
     Column("verdict", "1", "1 both open with the same yes or no, -1 with opposite ones, else 0"),
@@ -832,7 +838,9 @@ LANGUAGE = FeatureSet(
     + LANGUAGE_ANCHORS
     + tuple(
         Column(
-            f"{text}_embedding_{i}", ENCODER.name, f"sentence embedding of the {text}, dimension {i}"
+            f"{text}_embedding_{i}",
+            ENCODER.name,
+            f"sentence embedding of the {text}, dimension {i}",
         )
         for text in ("answer", "question")
         for i in range(ENCODER.width)

@@ -148,11 +148,6 @@ class Question(Asked):
     difficulty: int = Field(ge=1, le=5)
     time_limit_s: int = Field(ge=15, le=600)
 
-    def comparisons(self, language: str) -> tuple[str, ...]:
-        """Texts an answer is compared with: the references, then the key points as one text."""
-        joined = "；".join if language == "zh" else "; ".join
-        return (*self.references[language], joined(self.key_points[language]))
-
 
 class JobEntry(_Entry):
     """One job of configs/jobs.yaml.

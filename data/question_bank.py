@@ -89,7 +89,9 @@ def near_questions(found: Bank | None = None, least: float | None = None) -> lis
     config = configs.load("question_bank", QuestionBankConfig)
     known = {frozenset(pair) for pair in config.different} if least is None else set()
     floor = config.same_question if least is None else least
-    asked = {key: question for job in found.jobs.values() for key, question in job.questions.items()}
+    asked = {
+        key: question for job in found.jobs.values() for key, question in job.questions.items()
+    }
     keys = list(asked)
     cosines = [
         (vectors := embed([normalised(asked[key].text[code]) for key in keys])) @ vectors.T

@@ -125,7 +125,9 @@ TERMS = {
     "found": Term("已说到", "found"),
     "unclear": Term("不确定", "unclear"),
     "not_found": Term("未找到", "not found"),
-    "not_judged": Term("未计入：寒暄、重复或对评分者说的话", "not counted: an aside, or said before"),
+    "not_judged": Term(
+        "未计入：寒暄、重复或对评分者说的话", "not counted: an aside, or said before"
+    ),
     # units
     "1": Term("", ""),
     OF_TEN: Term("分，满分 10", "of 10"),

@@ -181,7 +181,9 @@ def encoder(
         rated = competency.rated_table(data)
         loss = encoders.tune(loaded, rated, config, prefix=prefix)
         questions = tuple(rated["question"].unique())
-        console.print(f"tuned on {len(rated)} answers to {len(questions)} questions, loss {loss:.3f}")
+        console.print(
+            f"tuned on {len(rated)} answers to {len(questions)} questions, loss {loss:.3f}"
+        )
     known = encoders.export(loaded, out, config, prefix=prefix, tuned_on=questions)
     console.print("For configs/encoder.yaml:")
     print(f"name: {known.name}\nwidth: {known.width}\nfolder: {json.dumps(str(out.resolve()))}")

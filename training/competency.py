@@ -144,9 +144,7 @@ def rated_table(folder: Path) -> pd.DataFrame:
     if not interviews or any(path.is_file() for path in exams):
         exam = zh_short_answer.read(folder)
         plain = {"language": "zh", "competency": "", "level": np.nan}
-        found.append(
-            exam.assign(person=exam["writing"], anchors=[()] * len(exam), **plain)
-        )
+        found.append(exam.assign(person=exam["writing"], anchors=[()] * len(exam), **plain))
     return pd.concat(found, ignore_index=True)
 
 
@@ -162,8 +160,7 @@ def interview_answers(folder: Path) -> pd.DataFrame:
     one = rows.drop_duplicates("item").set_index("item").loc[wide.index].reset_index()
     points = (level.to_numpy() - 1) * 25
     return one.drop(columns="rater").assign(
-        made="",
-        corpus=INTERVIEWS, level=level.to_numpy(), rating=points
+        made="", corpus=INTERVIEWS, level=level.to_numpy(), rating=points
     )
 
 
@@ -221,9 +218,9 @@ def run(config: CompetencyRecipe, data: Path, store: Path) -> Built:
     chosen = choose(config, rated, everyone, store)
     fitted = fit_head(chosen, rated.features, rated.rating)
     levelled = Levelled.of(rated, unseen["score"].to_numpy(float), described, fitted.points)
-    predictions = pd.concat(
-        [unseen, known, *levelled.held_out(config)], ignore_index=True
-    ).round(PLACES)
+    predictions = pd.concat([unseen, known, *levelled.held_out(config)], ignore_index=True).round(
+        PLACES
+    )
     head = onnx_head(fitted, levelled.model(config, np.arange(len(levelled.levels))))
     calibrated = calibration(predictions, level=config.coverage)
     stated = facts(data)
@@ -275,7 +272,9 @@ def _rater_icc(data: Path) -> str:
     if wide.shape[1] < 2 or len(wide) < 2:
         return "not known: fewer than two answers rated by every rater"
     found = icc(wide.to_numpy(float)).single
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), {len(wide)} answers rated by all"
+    return (
+        f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), {len(wide)} answers rated by all"
+    )
 
 
 @dataclass(frozen=True)
@@ -350,7 +349,9 @@ class Levelled:
                 for name in sorted(set(competency[shown]))
             ],
         )
-        own, authored = (np.flatnonzero(found) for found in (corpus == INTERVIEWS, corpus != INTERVIEWS))
+        own, authored = (
+            np.flatnonzero(found) for found in (corpus == INTERVIEWS, corpus != INTERVIEWS)
+        )
         people = self.table["person"].to_numpy(dtype=str)[own]
         if len(set(people)) >= config.outer_folds:
             dealt = folds(people, n=config.outer_folds, seed=config.seed)

@@ -55,10 +55,6 @@ COMPETENCY, PERSON = "unseen_competency", "unseen_person"
 """How a held-out level came about: of the rubric's examples nothing of the competency was
 learned; of people's answers nothing of the person."""
 
-UNIT = {UNSEEN: "question", KNOWN: "person", COMPETENCY: "competency", PERSON: "person"}
-"""Column whose values an interval resamples. Of an exam, whose writers nobody recorded,
-distinct writings stand for people."""
-
 INTERVIEWS = "interviews"
 """Corpus of interview answers that people rated; every other but the next is a course exam."""
 
@@ -123,21 +119,16 @@ def calibration(predictions: pd.DataFrame, *, level: float) -> Calibration:
         "answers by person where there are any",
         level=level,
         half_width=(
-            *(Metric(type="half_width", target=TARGET, slice=s, unit="person") for s in quality),
+            *(Metric(type="half_width", target=TARGET, slice=s, unit=_writers(s)) for s in quality),
             *(Metric(type="half_width", target=LEVEL, slice=s, unit="writing") for s in levels),
         ),
         coverage=(
             *(
-                Metric(type="coverage", target=TARGET, slice=wanted, unit=UNIT[UNSEEN])
-                for wanted in quality
-            ),
-            *(
-                Metric(type="coverage", target=TARGET, slice=wanted, unit="person")
-                for wanted in _by_question(predictions)
-            ),
-            *(
-                Metric(type="coverage", target=LEVEL, slice=wanted, unit=UNIT[wanted["split"]])
-                for wanted in levels
+                Metric(type="coverage", target=target, slice=wanted, unit=_unit(wanted))
+                for target, wanted in (
+                    *((TARGET, each) for each in (*quality, *_by_question(predictions))),
+                    *((LEVEL, each) for each in levels),
+                )
             ),
         ),
     )
@@ -204,6 +195,19 @@ def card(
     )
 
 
+def _unit(wanted: dict[str, str]) -> str:
+    """Column whose values an interval resamples: what a new answer would be new in."""
+    if wanted["split"] == UNSEEN and "question" not in wanted:
+        return "question"
+    return "competency" if wanted["split"] == COMPETENCY else _writers(wanted)
+
+
+def _writers(wanted: dict[str, str]) -> str:
+    """Column that tells who wrote an answer: of an exam, where nobody recorded it, the writing."""
+    of_people = wanted["split"] == PERSON or wanted["corpus"] == INTERVIEWS
+    return "person" if of_people else "writing"
+
+
 def _corpora(predictions: pd.DataFrame) -> list[str]:
     return sorted(predictions.loc[predictions["target"] == TARGET, "corpus"].unique())
 
@@ -221,19 +225,19 @@ def _level_slices(predictions: pd.DataFrame) -> Iterator[dict[str, str]]:
 
 def _by_question(predictions: pd.DataFrame) -> Iterator[dict[str, str]]:
     """Slices of unseen questions with enough answers."""
-    answers = predictions.loc[predictions["split"] == UNSEEN, "question"].value_counts()
-    for question in sorted(answers.index[answers >= FEW_ANSWERS]):
-        yield {"split": UNSEEN, "question": str(question)}
+    asked = predictions.loc[predictions["split"] == UNSEEN, ["corpus", "question"]].value_counts()
+    for corpus, question in sorted(asked.index[asked >= FEW_ANSWERS]):
+        yield {"split": UNSEEN, "corpus": corpus, "question": str(question)}
 
 
 def _rows(predictions: pd.DataFrame) -> Iterator[Metric]:
     kinds = ("pearson", "spearman", "qwk", "mae", "bias")
     for kind in kinds:
         for wanted in _slices(predictions):
-            yield _row(kind, wanted, UNIT[wanted["split"]])
+            yield _row(kind, wanted)
     for wanted in _by_question(predictions):
         for kind in ("pearson", "bias"):
-            yield _row(kind, wanted, "person")
+            yield _row(kind, wanted)
     for kind in kinds:
         for wanted in _level_slices(predictions):
             yield _level_row(kind, wanted)
@@ -241,14 +245,14 @@ def _rows(predictions: pd.DataFrame) -> Iterator[Metric]:
                 yield _level_row(kind, {**wanted, "language": language})
 
 
-def _row(kind: str, wanted: dict[str, str], unit: str) -> Metric:
+def _row(kind: str, wanted: dict[str, str]) -> Metric:
     beside = {"mae": (*BASELINES, "mean"), "bias": ()}.get(kind, BASELINES)
     told = "mean of score − human score; " if kind == "bias" else ""
     return Metric(
         type=kind,
         target=TARGET,
         slice=wanted,
-        unit=unit,
+        unit=_unit(wanted),
         baseline=dict.fromkeys(beside),
         note=told + NO_CEILING,
     )
@@ -260,7 +264,7 @@ def _level_row(kind: str, wanted: dict[str, str]) -> Metric:
         type=kind,
         target=LEVEL,
         slice=wanted,
-        unit=UNIT[wanted["split"]],
+        unit=_unit(wanted),
         baseline=dict.fromkeys(beside),
         note=OWN_WORDS if wanted["split"] == COMPETENCY else NO_CEILING,
     )
@@ -276,15 +280,19 @@ def _length_adjusted(predictions: pd.DataFrame) -> Iterator[Metric]:
             type="partial_pearson",
             target=target,
             slice=each,
-            unit=UNIT[each["split"]],
+            unit=_unit(each),
             note=f"log of the length held fixed; {NO_CEILING}",
         )
 
 
 def _intended_use(facts: Facts, from_interviews: bool) -> IntendedUse:
-    narrow = () if from_interviews else (
-        "measuring a competency such as teamwork: the corpus has course exams, not interviews, "
-        "and the levels were learned from examples that the rubric's author wrote",
+    narrow = (
+        ()
+        if from_interviews
+        else (
+            "measuring a competency such as teamwork: the corpus has course exams, not interviews, "
+            "and the levels were learned from examples that the rubric's author wrote",
+        )
     )
     return IntendedUse(
         uses=(
@@ -366,11 +374,15 @@ def _data(predictions: pd.DataFrame, facts: Facts, icc: str) -> Data:
 
 
 def _limitations(from_interviews: bool) -> Limitations:
-    exams = () if from_interviews else (
-        "course exams have right answers; interviews have many good ones, and an answer unlike "
-        "the references may be better than them",
-        "written answers, 63 units on average; spoken ones are longer, with recognition errors",
-        "some human scores are wrong (empty answers with full marks); they were kept",
+    exams = (
+        ()
+        if from_interviews
+        else (
+            "course exams have right answers; interviews have many good ones, and an answer unlike "
+            "the references may be better than them",
+            "written answers, 63 units on average; spoken ones are longer, with recognition errors",
+            "some human scores are wrong (empty answers with full marks); they were kept",
+        )
     )
     return Limitations(
         limitations=(

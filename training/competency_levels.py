@@ -25,9 +25,7 @@ from data.jobs import LEVELS, points_of
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int_]
 
-BUILT = tuple(
-    column.name for column in LANGUAGE_MEASURES if column.unit == "1/100 units"
-)
+BUILT = tuple(column.name for column in LANGUAGE_MEASURES if column.unit == "1/100 units")
 """Measures that say how an answer is built, whatever its length."""
 
 COMPARED = ("coverage", "reference_cosine", "question_cosine")

@@ -63,7 +63,9 @@ def contrasts(padding: Mapping[str, Sequence[str]], found: Bank | None = None) -
     names = list(found.competencies)
     after = dict(zip(names, [*names[1:], names[0]], strict=True))
     asked = table.drop_duplicates(["competency", "language"]).set_index(["competency", "language"])
-    elsewhere = table.assign(competency=table["competency"].map(after), level=1, rating=points_of(1))
+    elsewhere = table.assign(
+        competency=table["competency"].map(after), level=1, rating=points_of(1)
+    )
     places = pd.MultiIndex.from_frame(elsewhere[["competency", "language"]])
     for column in ("question_id", "question", "references", "anchors"):
         elsewhere[column] = asked[column].loc[places].to_numpy()
@@ -76,4 +78,6 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
     written = table["question_id"] + "\n" + table["language"] + "\n" + table["answer"]
     writing = [hashlib.sha256(text.encode()).hexdigest()[:12] for text in written]
     again = pd.Series(writing).groupby(writing).cumcount().astype(str)
-    return table.assign(writing=writing, item=[f"rubric-{w}-{n}" for w, n in zip(writing, again, strict=True)])
+    return table.assign(
+        writing=writing, item=[f"rubric-{w}-{n}" for w, n in zip(writing, again, strict=True)]
+    )

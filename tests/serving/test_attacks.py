@@ -82,9 +82,7 @@ def question_named(key: str) -> Question:
 def outcome(version: LoadedVersion, key: str, language: str, text: str) -> Outcome:
     """What a person's words, written down without an error, get."""
     job = next(job for job in bank().jobs.values() if key in job.questions)
-    transcript = Transcript(
-        text=text, language=language, language_probability=1, source="supplied"
-    )
+    transcript = Transcript(text=text, language=language, language_probability=1, source="supplied")
     return score_competency(version, job, job.questions[key], transcript, language, CONFIG)
 
 
@@ -168,13 +166,15 @@ def misheard(text: str, share: float, rng: random.Random) -> str:
     chinese = is_chinese(text)
     found = list(text) if chinese else text.split(" ")
     others = sorted(
-        {unit for unit in units(normalised(spoken_words("zh" if chinese else "en"))) if unit.isalpha()}
+        {
+            unit
+            for unit in units(normalised(spoken_words("zh" if chinese else "en")))
+            if unit.isalpha()
+        }
     )
     for place in rng.sample(range(len(found)), round(share * len(found))):
         kind = rng.random()
-        found[place] = (
-            rng.choice(others) if kind < 0.7 else "" if kind < 0.85 else found[place] * 2
-        )
+        found[place] = rng.choice(others) if kind < 0.7 else "" if kind < 0.85 else found[place] * 2
     return "".join(found) if chinese else " ".join(found)
 
 
@@ -196,9 +196,7 @@ def test_misheard_words_move_a_score_little_and_refuse_nobody(
     moved = []
     for case in (*KINDS["honest"], *KINDS["mixed"]):
         clean = points(version, case.question, case.language, case.text)
-        noisy = points(
-            version, case.question, case.language, misheard(case.text, share, rng)
-        )
+        noisy = points(version, case.question, case.language, misheard(case.text, share, rng))
         assert clean is not None
         assert noisy is not None, case.text
         moved.append(abs(noisy - clean))

@@ -142,9 +142,7 @@ def test_a_sentence_as_long_as_ten_is_a_passage_of_its_own():
 
 def test_an_answer_of_an_hour_is_explained_in_as_few_passages_as_asked_for():
     filler = "".join(SMALL_TALK) * 100
-    first, *others = passage_evidence(
-        written(filler + RELEVANT + filler), RUBRIC, covered, most=5
-    )
+    first, *others = passage_evidence(written(filler + RELEVANT + filler), RUBRIC, covered, most=5)
     assert len(others) == 4
     assert RELEVANT in first.text
     assert "".join(sorted(e.text for e in (first, *others))).count(RELEVANT) == 1
@@ -162,7 +160,9 @@ def test_a_joined_passage_runs_from_its_first_word_to_its_last():
 
 def test_a_joined_english_passage_reads_as_it_was_written():
     text = "I listened. I apologised. I called her. She was glad."
-    found = passage_evidence(written(text, "en"), replace(RUBRIC, references=("I apologised.",)), covered, most=2)
+    found = passage_evidence(
+        written(text, "en"), replace(RUBRIC, references=("I apologised.",)), covered, most=2
+    )
     assert {e.text for e in found} == {"I listened. I apologised.", "I called her. She was glad."}
 
 

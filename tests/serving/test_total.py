@@ -25,7 +25,12 @@ def job(*, accept_provisional: bool = False) -> Job:
     both = Bilingual(zh="问", en="ask")
     texts = BilingualList(zh=("答",), en=("answer",))
     question = Question(
-        competency="customer_focus", difficulty=2, time_limit_s=60, text=both, key_points=texts, references=texts
+        competency="customer_focus",
+        difficulty=2,
+        time_limit_s=60,
+        text=both,
+        key_points=texts,
+        references=texts,
     )
     return Job(
         key="teller",

@@ -17,7 +17,7 @@ from evaluation.audit import check
 from evaluation.card import missing, read_card
 from training import competency
 from training.competency import CompetencyRecipe
-from training.competency_card import KNOWN, UNSEEN
+from training.competency_card import COMPETENCY, KNOWN, UNSEEN
 from training.competency_head import (
     ANSWER,
     COMPARISONS,
@@ -188,12 +188,12 @@ def test_the_recipe_learns_from_a_folder_and_is_judged_on_one(
         "competency", CompetencyRecipe, outer_folds=3, inner_folds=2, trials=2, coverage=0.8
     )
     built = competency.run(config, data, tmp_path / "store")
-    assert [target.name for target in built.manifest.targets] == ["answer_quality"]
+    assert [target.name for target in built.manifest.targets] == ["answer_quality", "level"]
     assert built.manifest.validated_settings == ()
     assert built.card.data.consent_basis == "unknown: the folder states nothing"
     assert set(built.manifest.provisional_reason) == {"zh", "en"}
     assert set(missing(built.card)) == added_by_publishing
-    assert set(built.predictions["split"]) == {UNSEEN, KNOWN}
+    assert set(built.predictions["split"]) == {UNSEEN, KNOWN, COMPETENCY}
     assert built.predictions["item"].is_unique
     version = write(built, tmp_path / "version", change="first")
     assert [row for row in check(version) if row.differences] == []
@@ -235,7 +235,7 @@ def test_the_version_that_ships_is_not_biased_by_unseen_question_and_says_what_s
     assert found["bias", UNSEEN, "ads"].low < 0 < found["bias", UNSEEN, "ads"].high
     assert abs(found["bias", UNSEEN, "le"].value) < 4
     assert found["pearson", UNSEEN, "ads"].value > 0.63
-    assert found["bias", UNSEEN, "ads-13"].unit == "writing"
+    assert found["bias", UNSEEN, "ads", "ads-13"].unit == "writing"
     values = [(row.type, tuple(row.slice.items())) for row in rows]
     assert len(values) == len(set(values))
 
