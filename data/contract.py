@@ -735,7 +735,8 @@ EXPRESSION_MEASURES = (
 
 # --- language ----------------------------------------------------------------
 # A unit is one Chinese character, one word of another script, or one number. "New"
-# units are those the question did not already say. A rate is per hundred units, of at least a hundred.
+# units are those the question did not already say. A rate is per hundred units, of at least
+# a hundred.
 
 LANGUAGE_MEASURES = (
     Column("units", "count", "Chinese characters, words and numbers of the answer"),

@@ -52,7 +52,8 @@ def embed(texts: Sequence[str]) -> Vectors:
     for start in range(0, len(todo), BATCH):
         batch = todo[start : start + BATCH]
         found.update(zip(batch, encode(batch), strict=True))
-    return np.stack([found[text] for text in texts]) if texts else np.zeros((0, ENCODER.width))
+    rows = [found[text] for text in texts]
+    return np.stack(rows) if rows else np.zeros((0, ENCODER.width), np.float32)
 
 
 def load() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self, TypeVar, get_args
@@ -232,10 +233,9 @@ class Bank(_Entry):
     @model_validator(mode="after")
     def _keys_are_unique(self) -> Self:
         owners: dict[str, str] = {}
-        for owner, keys in [
-            *((f"job {key}", job.questions) for key, job in self.jobs.items()),
-            *((f"competency {key}", found.questions) for key, found in self.competencies.items()),
-        ]:
+        asked = [(f"job {key}", list(job.questions)) for key, job in self.jobs.items()]
+        asked += [(f"competency {key}", list(c.questions)) for key, c in self.competencies.items()]
+        for owner, keys in asked:
             for key in keys:
                 if owners.setdefault(key, owner) != owner:
                     raise ValueError(f"question {key} is of {owners[key]} and of {owner}")
@@ -247,8 +247,9 @@ class Bank(_Entry):
 
     def asked(self, key: str) -> Asked:
         """The question called `key`, of a job or of a competency's examples."""
-        every = [*self.jobs.values(), *self.competencies.values()]
-        return next(found.questions[key] for found in every if key in found.questions)
+        every: list[Mapping[str, Asked]] = [job.questions for job in self.jobs.values()]
+        every += [competency.questions for competency in self.competencies.values()]
+        return next(questions[key] for questions in every if key in questions)
 
 
 def bank() -> Bank:

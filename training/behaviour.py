@@ -73,7 +73,7 @@ def inputs_of(texts: list[str]) -> Floats:
         plain = normalised(text)
         counted = rates(plain, len(units(plain)))
         found.append([counted[name] for name in MEASURES])
-    return np.log1p(np.array(found, float))
+    return np.asarray(np.log1p(np.array(found, float)))
 
 
 def model() -> Pipeline:

@@ -143,8 +143,9 @@ def rated_table(folder: Path) -> pd.DataFrame:
     found = [interview_answers(folder)] if interviews else []
     if not interviews or any(path.is_file() for path in exams):
         exam = zh_short_answer.read(folder)
-        plain = {"language": "zh", "competency": "", "level": np.nan}
-        found.append(exam.assign(person=exam["writing"], anchors=[()] * len(exam), **plain))
+        none = pd.Series([()] * len(exam), index=exam.index)
+        exam = exam.assign(person=exam["writing"], anchors=none, level=np.nan)
+        found.append(exam.assign(language="zh", competency=""))
     return pd.concat(found, ignore_index=True)
 
 
@@ -257,7 +258,8 @@ def provisional(corpora: set[str]) -> dict[str, str]:
         "review it.",
     }
     interviews = {
-        "zh": "该模型学自贵行评分员评过分的面试回答，但数据的拥有者没有声明它在此语言和场合下已经验证。须由人复核。",
+        "zh": "该模型学自贵行评分员评过分的面试回答，"
+        "但数据的拥有者没有声明它在此语言和场合下已经验证。须由人复核。",
         "en": "Learned from interview answers that people rated, but the owner of the data does "
         "not state that it is validated in this language and setting. A person must review it.",
     }

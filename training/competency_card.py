@@ -363,8 +363,8 @@ def _data(predictions: pd.DataFrame, facts: Facts, icc: str) -> Data:
         dates=facts.dates,
         consent_basis=facts.consent_basis,
         label_source=f"{facts.label_source}; {told}; levels: {examples} example answers written "
-        "with the rubric by its author, each also with sentences that add nothing at its own level, "
-        "and given to another competency's question at level 1 (fitted on only, not judged)",
+        "with the rubric by its author, each also with sentences that add nothing at its own "
+        "level, and given to another competency's question at level 1 (fitted on only, not judged)",
         rater_icc=icc,
         demographics="not recorded; groups cannot be compared",
         split="by question, and by person; of exams, whose writers nobody recorded, by answer with "

@@ -2,8 +2,9 @@
 
 A proportional-odds model: P(level > k) = σ(w'z − θ_k). z holds the exam head's score, how near
 the answer is to each anchor, and how it is built; what the score gains by mere length is taken
-out. Weights are shrunk (ridge), thresholds are not. More of what is good never lowers the level, and no single
-measure of wording decides it: weights lie between 0 and `most` (anchors' are free).
+out. Weights are shrunk (ridge), thresholds are not. More of what is good never lowers the
+level, and no single measure of wording decides it: weights lie between 0 and `most`
+(anchors' are free).
 A second, logistic model says whether the words answer this question at all; below even odds
 the expected level is lowered with them.
 Source: McCullagh 1980, regression models for ordinal data.

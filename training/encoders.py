@@ -59,7 +59,7 @@ class Loaded:
                 f"{model} is an encoder with a decoder; name an encoder (BERT, XLM-R, E5, BGE …)"
             )
         tokenizer = AutoTokenizer.from_pretrained(model)
-        if not tokenizer.is_fast:
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise ContractMismatch(
                 f"{model} has no fast tokenizer (tokenizer.json), which serving needs; convert it "
                 "with transformers.convert_slow_tokenizer"
@@ -132,7 +132,7 @@ def tune(loaded: Loaded, rated: pd.DataFrame, config: EncoderRecipe, *, prefix: 
             for rows in _batches(rated, config.batch, random):
                 found = _ordered(loaded, rows, config, prefix, device)
                 optimiser.zero_grad()
-                found.backward()
+                found.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
                 losses.append(float(found.detach()))
             loss = float(np.mean(losses))

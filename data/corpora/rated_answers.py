@@ -70,8 +70,10 @@ def _described(table: pd.DataFrame, found: Bank, path: Path) -> pd.DataFrame:
     return table.rename(columns={"question": "question_id"}).assign(
         competency=[one.competency for one in asked],
         question=[one.text[language] for one, language in pairs],
-        references=[one.comparisons(language) for one, language in pairs],
-        anchors=[found.competencies[one.competency].anchors(code) for one, code in pairs],
+        references=pd.Series([one.comparisons(code) for one, code in pairs]),
+        anchors=pd.Series(
+            [found.competencies[one.competency].anchors(code) for one, code in pairs]
+        ),
         rating=[points_of(level) for level in table["level"]],
         writing=writing,
         item=items,
