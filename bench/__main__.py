@@ -22,7 +22,17 @@ app = typer.Typer(
 )
 
 COMMANDS = (
-    *("memory", "ready", "over_http", "speed", "sound", "expression", "speech", "competency"),
+    *(
+        "memory",
+        "ready",
+        "over_http",
+        "speed",
+        "sound",
+        "expression",
+        "answers",
+        "speech",
+        "competency",
+    ),
 )
 
 RecordingFile = Annotated[
@@ -61,6 +71,14 @@ def expression(recording: RecordingFile = None, repeats: Repeats = 3) -> None:
     from bench.expression import expression as measured
 
     conclude("expression", measured(measure.recording(recording), repeats))
+
+
+@app.command()
+def answers(repeats: Repeats = 3) -> None:
+    """Milliseconds to score what was said, with evidence, beside one plain cosine."""
+    from bench.answers import answers as measured
+
+    conclude("answers", measured(repeats))
 
 
 @app.command()

@@ -251,11 +251,11 @@ def run(config: CompetencyRecipe, data: Path, store: Path) -> Built:
 def provisional(corpora: set[str]) -> dict[str, str]:
     """Why a score outside what the data validate is provisional, by language."""
     exams = {
-        "zh": "该模型学自中文课程考试的简答题，未在面试回答上验证；"
-        "它衡量的是回答与参考答案的吻合程度，而不是能力本身。须由人复核。",
-        "en": "Learned from Chinese course-exam answers and not validated on interviews: it "
-        "measures agreement with the reference answers, not the competency itself. A person must "
-        "review it.",
+        "zh": "等级学自评分标准作者自己写的示例回答，与参考答案的吻合程度学自中文课程考试；"
+        "二者都未在面试回答上验证。须由人复核。",
+        "en": "The level was learned from example answers that the rubric's author wrote, the "
+        "agreement with reference answers from Chinese course exams; neither was validated on "
+        "interviews. A person must review it.",
     }
     interviews = {
         "zh": "该模型学自贵行评分员评过分的面试回答，"
