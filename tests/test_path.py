@@ -136,8 +136,8 @@ def test_a_job_that_accepts_provisional_scores_gets_a_total_by_its_weights(
         return scorer.score(real("browser_capture.webm"), faceless)
 
     chosen = scored()
-    # .3, .1 and .1 of the job's weights are asked for here; they are made to sum to one
-    shares = {"customer_focus": 0.6, "fluency": 0.2, "prosody": 0.2}
+    # .25, .1 and .1 of the job's weights are asked for here; they are made to sum to one
+    shares = {"customer_focus": 5 / 9, "fluency": 2 / 9, "prosody": 2 / 9}
     assert chosen.scorecard.weights == pytest.approx(shares)
     assert chosen.scorecard.total == pytest.approx(weighted(chosen, shares), abs=0.01)
     assert chosen.scorecard.total_low < chosen.scorecard.total < chosen.scorecard.total_high

@@ -27,7 +27,8 @@ def serving(*arguments: str | Path) -> int:
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
-    return " ".join(capsys.readouterr().err.split())
+    """What it told, without the boxes and line breaks of the console."""
+    return " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 @pytest.fixture(scope="module")
