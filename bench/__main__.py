@@ -30,6 +30,7 @@ COMMANDS = (
         "sound",
         "expression",
         "answers",
+        "resumes",
         "speech",
         "competency",
     ),
@@ -79,6 +80,14 @@ def answers(repeats: Repeats = 3) -> None:
     from bench.answers import answers as measured
 
     conclude("answers", measured(repeats))
+
+
+@app.command()
+def resumes(count: Annotated[int, typer.Option(min=1, help="Files of two pages.")] = 1000) -> None:
+    """Seconds to screen résumés, beside reading their text alone."""
+    from bench.resumes import resumes as measured
+
+    conclude("resumes", measured(count))
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from functools import partial
+from os import cpu_count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,6 +85,52 @@ def question_bank(
     terminal.print(f"{len(pairs)} pairs of questions ask nearly the same.")
     if pairs and least is None:
         raise typer.Exit(1)
+
+
+@app.command()
+def screen(
+    resumes: Annotated[
+        list[Path], typer.Argument(exists=True, help="PDF, DOCX or text files, or folders.")
+    ],
+    job: Annotated[str, typer.Option(help="A job of configs/requirements.yaml.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the page and tables.")],
+    processes: Annotated[int, typer.Option(min=1, help="Files read at once.")] = cpu_count() or 1,
+) -> None:
+    """Match résumés with what a job asks for: screening.html, .csv and, word by word, .jsonl.
+
+    Names, gender, age, photo, address and school are taken out before and play no part. A file
+    that cannot be read is listed with the reason; exit code 1 if none could.
+    """
+    from rich.progress import track
+
+    from data.jobs import jobs
+    from data.screening import ordered, rows, screen_files
+    from data.screening_page import render_screening
+
+    files = sorted(file for path in resumes for file in _files_of(path))
+    progress = partial(track, description="screening", console=terminal, total=len(files))
+    screened = ordered(progress(screen_files(files, job, min(processes, len(files) or 1))))
+    out.mkdir(parents=True, exist_ok=True)
+    page = render_screening(jobs()[job].name, screened)
+    (out / "screening.html").write_text(page, encoding="utf-8")
+    rows(screened).to_csv(out / "screening.csv", index=False, encoding="utf-8-sig")
+    lines = (file.model_dump_json(exclude_none=True) + "\n" for file in screened)
+    (out / "screening.jsonl").write_text("".join(lines), encoding="utf-8")
+    unread = [file for file in screened if not file.screening]
+    for file in unread:
+        terminal.print(f"{file.file}: {file.code}: {file.message}")
+    terminal.print(
+        f"{len(screened) - len(unread)} of {len(screened)} read; look at {out}/screening.html"
+    )
+    if len(unread) == len(screened):
+        raise typer.Exit(1)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The file, or every file under the folder that is not hidden."""
+    if path.is_file():
+        return [path]
+    return [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
 
 
 Measured = dict[str, Any]
