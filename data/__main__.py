@@ -271,5 +271,26 @@ def simulate(
     terminal.print(f"planted weights of {config.job}: {planted}")
 
 
+@app.command("simulate-interviews")
+def simulate_interviews(
+    out: Annotated[Path, typer.Option(file_okay=False, help="For answers.csv and groups.csv.")],
+    people: Annotated[int, typer.Option(min=10)] = 2000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write scored answers with a question that tells nothing, one unfair and one worn."""
+    from data.simulate_items import Planted
+    from data.simulate_items import simulate_interviews as simulated
+
+    planted = Planted(people=people, seed=seed)
+    found = simulated(planted)
+    out.mkdir(parents=True, exist_ok=True)
+    found.answers.to_csv(out / "answers.csv", index=False)
+    found.groups.to_csv(out / "groups.csv", index=False)
+    terminal.print(
+        f"{len(found.answers)} answers in {out}; planted: {', '.join(planted.discrimination)} "
+        f"tells little, {', '.join(planted.unfair)} is unfair, {', '.join(planted.worn)} is worn"
+    )
+
+
 if __name__ == "__main__":
     console.run(app)

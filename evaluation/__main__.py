@@ -69,6 +69,45 @@ def recompute(
         raise typer.Exit(1)
 
 
+@app.command()
+def items(
+    answers: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            help="CSV: person, question, score; rater, answered_on if known.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for the page and tables.")],
+    groups: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="CSV: person, attribute, group."),
+    ] = None,
+) -> None:
+    """Judge questions: difficulty, discrimination, exposure, wear, fairness to groups.
+
+    Writes items.html, questions.csv, differences.csv, raters.csv and people.csv, whose scores
+    are freed of how hard the questions and how severe the raters were. Limits: configs/items.yaml.
+    """
+    from data.outcomes import read_csv
+    from evaluation.items import items as judged
+    from evaluation.items import items_page
+
+    declared = read_csv(groups) if groups else None
+    with console.status("fitting people, questions and raters"):
+        found = judged(read_csv(answers), declared)
+    out.mkdir(parents=True, exist_ok=True)
+    found.questions.to_csv(out / "questions.csv", index=False)
+    found.differences.to_csv(out / "differences.csv", index=False)
+    found.facets.raters.to_csv(out / "raters.csv", index_label="rater")
+    found.facets.people.to_csv(out / "people.csv", index_label="person")
+    (out / "items.html").write_text(items_page(found), encoding="utf-8")
+    for row in found.questions[found.questions["verdict"] == "retire"].to_dict("records"):
+        console.print(f"retire {row['question']}: {row['reasons']}")
+    console.print(f"{len(found.questions)} questions judged; look at {out}/items.html")
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
