@@ -18,8 +18,8 @@ from data.contract import Record
 SPACED = ("name", "gender", "age", "origin", "belief", "family", "body")
 """Kinds whose label needs no colon: no sentence begins with one of them and a space."""
 
-HEADER_LINES = 6
-"""At the top of a résumé, in which a line of its own may be a name."""
+HEADER_LINES = 3
+"""At the top of a résumé, where a name may stand without a label."""
 
 _LABEL_END = (
     r"(?=\s{2,}|\s*[|｜/,，;；、\n]|\s+[\u4e00-\u9fff ]{2,6}[:：]|\s+[A-Z][A-Za-z ]{2,18}:|$)"
@@ -38,10 +38,7 @@ _NO_SCHOOL = re.compile(
 )
 _SCHOOL_FOLLOWS = r"(?=[\s,，、;；。)(|]|本科|硕士|博士|研究生|毕业|读|校|$)"
 
-_NAME_EN = re.compile(
-    r"^[A-Z][a-z'’-]+(?: [A-Z]\.?)?(?: [A-Z][a-z'’-]+){1,2}$"
-    r"|^[A-Z][A-Z'’-]+(?: [A-Z][A-Z'’-]+){1,2}$"
-)
+_NAME_EN = re.compile(r"^[A-Z][A-Za-z'’-]+(?: [A-Z]\.?)?(?: [A-Z][A-Za-z'’-]+){1,2}$")
 _MONTHS = frozenset(calendar.month_name)
 _ROLE = re.compile(r"\b(chair|sales|spokes)(?:wo)?m[ae]n\b", re.IGNORECASE)
 
@@ -160,7 +157,9 @@ def _names(text: str, config: IdentityConfig, header: int) -> list[str]:
     """Names that a label gives, or that stand alone at the top; longest first."""
     found = {match["value"].strip() for match in config.labelled["name"].finditer(text)} - {""}
     for line in text.split("\n")[:header]:
-        for piece in re.split(r"\s{2,}|[|｜/,，·•]|\s(?=[\u4e00-\u9fff])", line):
+        for piece in re.split(
+            r"\s{2,}|[|｜/,，•]|\s(?=[\u4e00-\u9fff])|(?<=[\u4e00-\u9fff])\s", line
+        ):
             bare = re.sub(r"的?(?:个人)?简历$", "", piece.strip())
             squeezed = bare.replace(" ", "")
             if config.no_names.search(bare):

@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
+from textwrap import wrap
 from typing import Literal, get_args
 
 import docx
@@ -35,6 +36,10 @@ SECTIONS: tuple[Section, ...] = get_args(Section)
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_PAGES = 20
+MAX_CHARACTERS = 60_000
+MAX_LINE = 500
+"""A longer line is cut: no résumé has one, and rules would take seconds over it."""
+
 FEWEST_CHARACTERS = 40
 """Of text; a file with fewer is a scan or empty."""
 
@@ -42,8 +47,8 @@ FEWEST_CHARACTERS = 40
 class UnreadableResume(Exception):
     """The file cannot be screened (HTTP 422).
 
-    code : `empty_file`, `too_large`, `too_long`, `not_a_resume` (neither PDF, DOCX nor text),
-        `damaged`, `encrypted`, `no_text` (a scan, or next to nothing written)
+    code : `empty_file`, `too_large`, `too_long` (pages or text), `not_a_resume` (neither
+        PDF, DOCX nor text), `damaged`, `encrypted`, `no_text` (a scan, or next to nothing written)
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -85,8 +90,8 @@ class Resume(Record):
 
 
 _MARK = r"[\s\d一二三四五六七八九十、.．)）(（■●◆▶▪★☆◇◎|【\[#*·\-–—_:：]*"
-_AGAIN = r"(?:education|experience|projects|skills|awards|summary)?"
-"""The English word beside a Chinese heading."""
+_AND = r"\s*(?:[/&|、+]|and\b|与|和|及)?\s*"
+"""Between two names of one section, or its name in two languages."""
 _YEAR = r"(?:19|20)\d{2}\s*(?:[年./-]\s*(?:1[0-2]|0?[1-9])\s*月?)?"
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s+(?:19|20)\d{2}"
 PERIOD = re.compile(
@@ -103,10 +108,10 @@ class ResumeConfig(Record):
 
     @cached_property
     def heading(self) -> re.Pattern[str]:
-        """A line that is a section's name."""
-        return re.compile(
-            rf"^{_MARK}{self._named}\s*[】\]:：|·\-–—_=\s]*{_AGAIN}\s*$", re.IGNORECASE
-        )
+        """A line that is a section's name, or several; the first counts."""
+        every = "|".join(name for names in self.headings.values() for name in names)
+        end = r"\s*[】\]:：|·\-–—_=\s]*$"
+        return re.compile(rf"^{_MARK}{self._named}(?:{_AND}(?:{every}))*{end}", re.IGNORECASE)
 
     @cached_property
     def inline(self) -> re.Pattern[str]:
@@ -149,6 +154,8 @@ def resume_of(content: bytes) -> Resume:
         raw = _docx_text(content)
     else:
         raw = _plain_text(content)
+    if len(raw) > MAX_CHARACTERS:
+        raise UnreadableResume("too_long", f"The text has more than {MAX_CHARACTERS} characters.")
     folded = _folded(raw)
     text, removed = without_identity(folded, header=_header_lines(folded))
     if len(re.sub(r"\s", "", text)) < FEWEST_CHARACTERS:
@@ -239,7 +246,8 @@ def _folded(raw: str) -> str:
         r"[\u200b-\u200f\u2060\ufeff]", "", plain.replace("\r\n", "\n").replace("\r", "\n")
     )
     lines = (re.sub(r"[^\S\n]+", " ", line).strip() for line in plain.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+    short = (line if len(line) <= MAX_LINE else "\n".join(wrap(line, MAX_LINE)) for line in lines)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(short)).strip()
 
 
 def _header_lines(text: str) -> int:
@@ -252,7 +260,7 @@ def _header_lines(text: str) -> int:
 def _entries(text: str) -> Iterator[Entry]:
     """Sections cut into entries: a new one begins at a line with a period, or after a gap."""
     config = _config()
-    section: Section = "summary"
+    section: Section | None = None
     start: int | None = None
     place = end = 0
     dated = False
@@ -282,9 +290,12 @@ def _section_of(found: re.Match[str]) -> Section:
     return next(name for name in SECTIONS if found.group(name))
 
 
-def _entry(text: str, section: Section, start: int, end: int) -> Entry:
+def _entry(text: str, named: Section | None, start: int, end: int) -> Entry:
+    """named : None above the first heading, where the section is told by what is written"""
     words = text[start:end]
     period, degree = PERIOD.search(words), _config().degree.search(words)
+    told: Section = "summary" if not period else "education" if degree else "experience"
+    section = named or told
     return Entry(
         section=section,
         text=words,

@@ -260,6 +260,14 @@ _WISHED_BEFORE = re.compile(
 )
 
 
+_NOT_DONE = re.compile(
+    r"没有(?:学|用|接触)|没(?:学|用|接触)过|从未|未曾|不会|不熟悉|不懂|不了解|希望|想要?学|期望|有意|应聘"
+    r"|\b(?:never|no experience|unfamiliar|hope|wish|want|eager|seeking|looking for)\b",
+    re.IGNORECASE,
+)
+"""In a line that is near to nothing: it tells of what was not done, or is only wanted."""
+
+
 def _found(resume: Resume, page: _Page, term: TermConfig) -> _Hit | None:
     """The first way of writing the term that stands where it counts and is not denied."""
     hits = (
@@ -343,7 +351,8 @@ def _lines(resume: Resume) -> list[_Hit]:
         at = entry.start
         for line in entry.text.split("\n"):
             for clause in clauses(line):
-                if least <= len(units(clause.lower())) <= most and clause not in found:
+                told = least <= len(units(clause.lower())) <= most and not _NOT_DONE.search(clause)
+                if told and clause not in found:
                     start = resume.text.find(clause, at)
                     start = at if start < 0 else start
                     found[clause] = _Hit(start, start + len(clause), entry.section, "", clause)

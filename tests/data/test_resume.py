@@ -136,6 +136,7 @@ def zipped() -> bytes:
         (lambda: b"  \n ", "empty_file"),
         (lambda: b"a" * (MAX_BYTES + 1), "too_large"),
         (lambda: of_pages(21), "too_long"),
+        (lambda: b"word " * 20_000, "too_long"),
         (lambda: made_resumes.pdf(" "), "no_text"),
         (lambda: b"\x89PNG\r\n\x1a\n\x00\x00\x00\x00" * 20, "not_a_resume"),
         (zipped, "not_a_resume"),
@@ -160,3 +161,35 @@ def test_a_made_resume_has_two_pages(tmp_path: Path):
     resume = read_resume(file)
     assert len(resume.of("experience")) == 5
     assert len(resume.of("projects")) == 4
+
+
+@pytest.mark.parametrize("run", ["大", "1", "a.", "Abc ", "上海市", "〔"])
+def test_a_text_without_line_breaks_takes_no_longer_than_another(run: str):
+    """Rules that look back over a whole line would take minutes."""
+    resume = resume_of((run * (50_000 // len(run))).encode())
+    assert max(map(len, resume.text.split("\n"))) <= 500
+
+
+def test_headings_in_two_languages_or_of_two_sections_are_headings():
+    resume = resume_of(
+        "李雷 Lei LI\nEDUCATION 教育背景\nFudan University 2020 - 2024 BCom\nINTERNSHIP 实习经历\n"
+        "CITIC Securities 2023.07 - 2023.09\nSKILLS & CERTIFICATES\nPython, CFA Level I".encode()
+    )
+    assert [entry.section for entry in resume.entries] == [
+        "summary",
+        "education",
+        "experience",
+        "skills",
+    ]
+    assert resume.of("education")[0].degree == "BCom"
+
+
+def test_without_headings_a_dated_line_is_education_or_experience():
+    resume = resume_of(
+        b"John O'Neil Smith\nBachelor of Commerce, McGill University 2018-2022\n"
+        b"Teller, Bank of Montreal, 2022 - 2023\nBalanced the till with zero errors"
+    )
+    assert [(entry.section, entry.degree) for entry in resume.entries] == [
+        ("education", "Bachelor"),
+        ("experience", ""),
+    ]

@@ -83,6 +83,13 @@ def test_what_is_denied_wished_for_or_part_of_another_word_is_not_found(
     assert status(resume(skills=written), term, job).status != "found"
 
 
+@pytest.mark.parametrize(
+    "written", ["希望学习写数据库语句", "I have never queried relational data"]
+)
+def test_what_was_not_done_is_not_near_either(written: str):
+    assert status(resume(skills=written), "sql", "data_analyst").status == "absent"
+
+
 def test_a_denial_denies_only_what_it_is_said_of():
     found = resume(skills="没有学过 Java；熟练使用 Python")
     assert status(found, "programming", "software_engineer").word == "Python"
